@@ -1,0 +1,25 @@
+"""What a network is made of: shapes, parameters, multiply-adds, memory and receptive fields of any Keras model.
+
+`layer_table` walks a Functional or Sequential model (nested models, branches, residuals) and gives one row a layer;
+`totals`, `describe` and `draw_network` read that table, and `gradient_box` measures what it computes. How to teach it a
+layer of your own stands in `rules.py`.
+"""
+
+from cnnkit.anatomy.drawing import draw_network
+from cnnkit.anatomy.fields import gradient_box
+from cnnkit.anatomy.rules import RULES
+from cnnkit.anatomy.sizes import conv_output_size, conv_params, unseen_pixels
+from cnnkit.anatomy.table import describe, layer_table, receptive_field, totals
+
+__all__ = [
+    "RULES",
+    "conv_output_size",
+    "conv_params",
+    "describe",
+    "draw_network",
+    "gradient_box",
+    "layer_table",
+    "receptive_field",
+    "totals",
+    "unseen_pixels",
+]

@@ -1,0 +1,108 @@
+"""A network drawn as boxes to scale."""
+
+import math
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.patches import Patch, Polygon
+
+_COLOURS = {"input": 7, "convolution": 0, "pooling": 1, "dense": 2, "joining": 4}  # places in the colorblind palette
+# The figure's unit is the side of one pixel; everything else follows.
+_INCHES = 0.2  # a unit on paper
+_DEPTH = 0.35  # how far a unit of width recedes
+_CHANNELS = 0.25  # how long a channel is drawn
+_CHARACTER = 0.36  # room for a character of a 7-point label
+_GAP = 1.2
+
+
+def _kind(row):
+    if row.type == "InputLayer":
+        return "input"
+    if row.type.startswith(("Concatenate", "UpSampling")):
+        return "joining"
+    if row.macs and row.kernel_size != "":
+        return "convolution"
+    if row.kernel_size != "" or row.type.startswith("Global"):
+        return "pooling"
+    return "dense" if row.macs else None  # None: a layer that leaves the shape as it is
+
+
+def _box(shape):
+    """Height, width and length of a layer's output as drawn: square roots, or a column for a vector."""
+    if len(shape) == 1 or math.prod(shape[:-1]) == 1:
+        return max(1.0, _CHANNELS * math.sqrt(shape[-1])), 0.0, 0.4
+    height, width = (shape[-3], shape[-2]) if len(shape) > 2 else (shape[0], 0)
+    return math.sqrt(height), math.sqrt(width), max(0.15, _CHANNELS * math.sqrt(shape[-1]))
+
+
+def _cuboid(ax, left, box, colour):
+    """Draws one box centred on the axis of the network: front, side and top, its width receding to the upper right."""
+    height, width, length = box
+    back = _DEPTH * width
+    right, low = left + length, -(height + back) / 2
+    high = low + height
+    light, dark = sns.light_palette(colour, 4)[2], sns.dark_palette(colour, 4)[2]
+    faces = [
+        ([(left, low), (right, low), (right, high), (left, high)], colour),
+        ([(left, high), (right, high), (right + back, high + back), (left + back, high + back)], light),
+        ([(right, low), (right + back, low + back), (right + back, high + back), (right, high)], dark),
+    ]
+    for corners, face in faces:
+        ax.add_patch(Polygon(corners, closed=True, facecolor=face, edgecolor="white", linewidth=0.5))
+
+
+def _label(row):
+    """One to three lines below a box: the layer's name and what it does."""
+    if row.kernel_size == "":
+        return row.layer
+    size = row.kernel_size if isinstance(row.kernel_size, tuple) else (row.kernel_size,) * (len(row.output_shape) - 1)
+    stride = "" if row.strides in ("", 1) else f"\nstride {row.strides}"
+    return f"{row.layer}\n{'×'.join(map(str, size))}{stride}"
+
+
+def draw_network(table, *, ax=None):
+    """Draw a layer table as boxes to scale, from the image on the left to the output on the right.
+
+    A box's height and receding width follow the output's height and width, its length the channels, all by their square
+    roots: so AlexNet's 227 pixels, 3 channels and 4,096 units fit one picture. Vectors are columns. Layers that leave
+    the shape as it is (activations, dropout, normalisation) are not drawn; branches stand one after the other.
+
+    Args:
+        table: DataFrame as `layer_table` gives it.
+        ax: Matplotlib Axes. Defaults to those of a new figure, as wide as the network is deep.
+    Returns:
+        Matplotlib Axes.
+    """
+    rows = table.assign(kind=table.apply(_kind, axis=1), box=table.output_shape.map(_box)).dropna(subset="kind")
+    rows["above"] = rows.output_shape.map(lambda shape: "×".join(map(str, shape)))
+    rows["below"] = rows.apply(_label, axis=1)
+    half = max(height + _DEPTH * width for height, width, _ in rows.box) / 2
+    drawn = [length + _DEPTH * width for _, width, length in rows.box]
+    written = [_CHARACTER * max(map(len, [row.above, *row.below.split("\n")])) for row in rows.itertuples()]
+    slots = [max(pair) + _GAP for pair in zip(drawn, written, strict=True)]
+    if ax is None:
+        _, ax = plt.subplots(figsize=(_INCHES * sum(slots), _INCHES * (2 * half + 8)), layout="constrained")
+    palette = sns.color_palette("colorblind")
+    centre = 0.0
+    for row, size, slot in zip(rows.itertuples(), drawn, slots, strict=True):
+        centre += slot / 2
+        _cuboid(ax, centre - size / 2, row.box, palette[_COLOURS[row.kind]])
+        top = (row.box[0] + _DEPTH * row.box[1]) / 2
+        ax.text(centre, top + 0.4, row.above, ha="center", va="bottom", fontsize=7)
+        ax.text(centre, -half - 0.5, row.below, ha="center", va="top", fontsize=7)
+        centre += slot / 2
+    ax.set(xlim=(0, centre), ylim=(-half - 3.5, half + 2), aspect="equal")
+    ax.axis("off")
+    kinds = [kind for kind in _COLOURS if kind in set(rows.kind)]
+    ax.legend(
+        [Patch(color=palette[_COLOURS[kind]]) for kind in kinds],
+        kinds,
+        title="height, width and channels by their square roots",
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        ncols=len(kinds),
+        frameon=False,
+        fontsize=7,
+        title_fontsize=7,
+    )
+    return ax

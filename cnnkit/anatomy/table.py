@@ -1,0 +1,215 @@
+"""The layer table of a model, its totals and its text."""
+
+import math
+
+import keras
+import numpy as np
+import pandas as pd
+
+from cnnkit.anatomy.fields import Signal, advance, join
+from cnnkit.anatomy.rules import facts_of
+
+BYTES = 4  # a float32
+
+
+def _graph(model):
+    """The Functional graph of a model: `model` itself, or what a Sequential model keeps inside."""
+    graph = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
+    if not hasattr(graph, "_nodes_by_depth"):
+        raise ValueError(
+            f"Expected a built Functional or Sequential keras.Model. Received: {type(model).__name__} "
+            f"'{getattr(model, 'name', model)}'. Start a Sequential model with keras.Input(shape), and write a "
+            "subclassed one as a Functional model."
+        )
+    return graph
+
+
+def _inputs(model, graph, input_shape):
+    """The signals that enter the model: one pixel sees itself."""
+    shapes = [tuple(tensor.shape[1:]) for tensor in graph.inputs]
+    if input_shape is not None:
+        received = tuple(input_shape)
+        fits = len(shapes) == 1 and len(received) == len(shapes[0])
+        if not fits or any(own not in (None, size) for own, size in zip(shapes[0], received, strict=True)):
+            raise ValueError(f"Expected input_shape to fit model '{model.name}', {shapes}. Received: {received}.")
+        shapes = [received]
+    if any(size is None for shape in shapes for size in shape):
+        raise ValueError(
+            f"Expected model '{model.name}' to fix its input shape. Received: {shapes}. "
+            "Pass input_shape=(height, width, channels)."
+        )
+    images = {shape[:-1] or shape for shape in shapes}
+    if len(images) > 1:
+        raise ValueError(f"Expected inputs of one image size in model '{model.name}'. Received: {shapes}.")
+    image = np.array(images.pop())
+    ones = np.ones(len(image))
+    # A vector has no places: as an input it is seen as a whole.
+    return image, [Signal(shape, 0 * ones, ones if len(shape) > 1 else ones * image, ones) for shape in shapes]
+
+
+def _walk(graph, arrived, visit, prefix=""):
+    """Calls `visit(node, signals, name) -> signal` on every layer in order, nested models' too -> the graph's outputs.
+
+    Keras has no public walk of a graph; its own `Function` goes over `_nodes_by_depth` in the same way.
+    """
+    signals = {id(tensor): signal for tensor, signal in zip(graph.inputs, arrived, strict=True)}
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            arrived, name = [signals[id(tensor)] for tensor in node.input_tensors], prefix + node.operation.name
+            if isinstance(node.operation, keras.Model):
+                outputs = _walk(_graph(node.operation), arrived, visit, name + "/")
+            else:
+                outputs = [visit(node, arrived, name)]
+            signals.update(zip(map(id, node.outputs), outputs, strict=True))
+    return [signals[id(tensor)] for tensor in graph.outputs]
+
+
+def _output_shape(node, signals):
+    """The batch-free shape that comes out, from the shapes that really go in (Keras may have been built with None)."""
+    arriving = {
+        id(tensor): keras.KerasTensor((None, *signal.shape), dtype=tensor.dtype)
+        for tensor, signal in zip(node.input_tensors, signals, strict=True)
+    }
+    args, kwargs = node.arguments.fill_in(arriving)
+    specs = keras.tree.flatten(node.operation.compute_output_spec(*args, **kwargs))
+    if len(specs) != 1 or None in specs[0].shape[1:]:
+        raise ValueError(f"Expected one output of known shape. Received: {[spec.shape for spec in specs]}.")
+    return tuple(specs[0].shape[1:])
+
+
+def _plain(values):
+    """One number where all axes agree, else a tuple; whole numbers as integers."""
+    values = tuple(int(value) if float(value).is_integer() else float(value) for value in values)
+    return values[0] if len({str(value) for value in values}) == 1 else values
+
+
+def _row(name, layer, facts, signal, num_params, image):
+    share = np.prod(np.minimum(signal.size, image) / image)
+    placed = signal.jump.any() and len(signal.shape) > 1
+    return {
+        "layer": name,
+        "type": type(layer).__name__,
+        "output_shape": signal.shape,
+        **{key: _plain(facts[key]) if facts.get(key) else "" for key in ("kernel_size", "strides")},
+        "padding": facts.get("padding", ""),
+        "dilation_rate": _plain(facts["dilation_rate"]) if facts.get("dilation_rate") else "",
+        "num_params": num_params,
+        "macs": int(facts.get("macs", 0)),
+        "memory_bytes": BYTES * math.prod(signal.shape),
+        "receptive_field": _plain(signal.size),
+        "field_start": _plain(signal.start),
+        "jump": _plain(signal.jump) if placed else "",
+        "share_of_image": float(share),
+    }
+
+
+def layer_table(model, input_shape=None):
+    """One row a layer, in the order of computation; a layer used twice has two rows, its parameters in the first.
+
+    Args:
+        model: A built Functional or Sequential `keras.Model`, channels last.
+        input_shape: Batch-free shape, for a model that leaves its own open. Defaults to the model's.
+    Returns:
+        DataFrame with columns `layer` (a nested model's as `model/layer`), `type`, `output_shape` (batch-free),
+        `kernel_size`, `strides`, `padding`, `dilation_rate` (one number when all axes agree, "" where there is none),
+        `num_params`, `macs` (multiply-adds an image in convolutions and dense layers; papers call them FLOPs, profilers
+        count two for each), `memory_bytes` (float32 output of one image), `receptive_field` (pixels one unit sees along
+        each axis, padding included; NaN after an up-sampling, where it differs from unit to unit), `field_start` (pixel
+        at which the first unit's field starts; negative is padding), `jump` (pixels between neighbouring units' fields)
+        and `share_of_image` (the part of the pixels that one unit sees at most, 0 to 1).
+    Raises:
+        ValueError: If the model is not a built Functional or Sequential one, if its input shape is open, or if a layer
+            is unknown or mixes positions so that no one receptive field is right; the message names the layer.
+    Source: Araujo, Norris and Sim 2019, "Computing receptive fields of convolutional neural networks" (the recursion).
+    """
+    graph = _graph(model)
+    image, arrived = _inputs(model, graph, input_shape)
+    sources = [tensor._keras_history.operation for tensor in graph.inputs]
+    rows = [_row(layer.name, layer, {}, signal, 0, image) for layer, signal in zip(sources, arrived, strict=True)]
+    counted = set()
+
+    def visit(node, signals, name):
+        layer = node.operation
+        try:
+            shape = _output_shape(node, signals)
+            facts = facts_of(layer, signals[0].shape, shape)
+            signal = advance(join(signals, shape), facts, shape)
+        except ValueError as error:
+            raise ValueError(f"Layer '{name}': {error}") from error
+        num_params = layer.count_params() if isinstance(layer, keras.Layer) and layer not in counted else 0
+        counted.add(layer)
+        rows.append(_row(name, layer, facts, signal, num_params, image))
+        return signal
+
+    _walk(graph, arrived, visit)
+    return pd.DataFrame(rows)
+
+
+def totals(model, input_shape=None):
+    """Sums over `layer_table(model, input_shape)`.
+
+    Returns:
+        Series with `layers` (inputs not counted), `num_params`, `weight_bytes` (float32), `macs` and `flops` (twice the
+        multiply-adds, as profilers count), `memory_bytes` (all activations of one image) and `largest_memory_bytes`.
+    """
+    return _sums(layer_table(model, input_shape))
+
+
+def _sums(table):
+    num_params, macs, memory = (int(table[name].sum()) for name in ("num_params", "macs", "memory_bytes"))
+    return pd.Series(
+        {
+            "layers": int((table.type != "InputLayer").sum()),
+            "num_params": num_params,
+            "weight_bytes": BYTES * num_params,
+            "macs": macs,
+            "flops": 2 * macs,
+            "memory_bytes": memory,
+            "largest_memory_bytes": int(table.memory_bytes.max()),
+        }
+    )
+
+
+def describe(model, input_shape=None):
+    """`layer_table` and `totals` as text, for a terminal."""
+    table = layer_table(model, input_shape)
+    sums = _sums(table)
+    shown = table.drop(columns=["field_start", "memory_bytes"])
+    shown["output_shape"] = shown.output_shape.map(lambda shape: "×".join(map(str, shape)))
+    shown["KiB"] = table.memory_bytes.map(lambda size: f"{size / 1024:,.1f}")
+    shown["share_of_image"] = shown.share_of_image.map("{:.1%}".format)
+    for name in ("num_params", "macs"):
+        shown[name] = shown[name].map("{:,}".format)
+    return (
+        f"{model.name}\n{shown.to_string(index=False)}\n"
+        f"{sums.num_params:,} parameters ({sums.weight_bytes / 2**20:,.2f} MiB as float32), "
+        f"{sums.macs:,} multiply-adds an image (MACs; papers say FLOPs, profilers count {sums.flops:,}), "
+        f"{sums.memory_bytes / 2**20:,.2f} MiB of activations an image."
+    )
+
+
+def receptive_field(network, layer_name=None):
+    """Pixels that one unit sees along each axis, padding included: r += dilation (kernel - 1) jump, jump *= stride.
+
+    Args:
+        network: A Keras model, or a list of `(kernel_size, stride)` or `(kernel_size, stride, dilation)` integers.
+        layer_name: For a model: the layer whose unit is asked about, as `layer_table` names it. Defaults to the last.
+    Returns:
+        Integer, or a tuple with one integer an axis when they differ. Through branches: the window that holds them all.
+    Raises:
+        ValueError: As `layer_table`, or if there is no such layer.
+    Example:
+        >>> receptive_field([(3, 1), (3, 1)]) == receptive_field([(5, 1)])
+        True
+    """
+    if not isinstance(network, keras.Model):
+        size = jump = 1
+        for kernel_size, stride, *dilation in network:
+            size, jump = size + (dilation or [1])[0] * (kernel_size - 1) * jump, jump * stride
+        return size
+    fields = layer_table(network).set_index("layer").receptive_field
+    if layer_name is not None and layer_name not in fields.index:
+        raise ValueError(f"Expected one of the layers {list(fields.index)}. Received: layer_name={layer_name!r}.")
+    return fields.iloc[-1] if layer_name is None else fields[layer_name]

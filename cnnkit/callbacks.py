@@ -1,0 +1,35 @@
+"""The one callback that Keras lacks."""
+
+import time
+
+import keras
+
+
+class RunLog(keras.callbacks.Callback):
+    """Keep one line an epoch: metrics, learning rate and the seconds spent training, validation left out.
+
+    After `fit`, `lines` is a list of dicts with `epoch` (from 1), `train_loss` (nats), `train_accuracy` (fraction, both
+    running means over the epoch), `val_loss`, `val_accuracy`, `learning_rate` and `seconds` (cumulative).
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+        self.seconds = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._begun = time.perf_counter()
+
+    def on_test_begin(self, logs=None):
+        self.seconds += time.perf_counter() - self._begun
+
+    def on_epoch_end(self, epoch, logs=None):
+        names = {
+            "loss": "train_loss",
+            "accuracy": "train_accuracy",
+            "val_loss": "val_loss",
+            "val_accuracy": "val_accuracy",
+        }
+        line = {names[name]: float(value) for name, value in logs.items() if name in names}
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.lines.append({"epoch": epoch + 1, **line, "learning_rate": rate, "seconds": round(self.seconds, 3)})

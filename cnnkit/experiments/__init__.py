@@ -1,0 +1,84 @@
+"""The experiments: one short file a topic, with its question, its grid, its claims and its figures."""
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable
+
+import pandas as pd
+
+from cnnkit import results, sweeps
+from cnnkit.claims import Claim, best_settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What an experiment file holds as `EXPERIMENT`.
+
+    Args:
+        name: String, its folder under `results/`.
+        question: String, one sentence.
+        stages: Functions `(profile, runs) -> list of RunConfig`, run one after the other; `runs` are the rows of the
+            stages before, so that a stage can use the best learning rate of the last.
+        figures: Function `(runs, history) -> dict of file stem to Axes or Figure`.
+        table: Function `(runs) -> DataFrame`, the summary for the gallery.
+        claims: `Claim`s that its rows decide.
+    """
+
+    name: str
+    question: str
+    stages: tuple[Callable, ...]
+    figures: Callable
+    table: Callable
+    claims: tuple[Claim, ...] = ()
+
+
+def list_experiments():
+    """Return the names of all experiments, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load_experiment(name):
+    """Return the `Experiment` of `cnnkit/experiments/<name>.py`.
+
+    Raises:
+        ValueError: If there is none; the message lists the names.
+    """
+    if name not in list_experiments():
+        raise ValueError(f"Expected an experiment out of {', '.join(list_experiments())}. Received: {name!r}.")
+    return importlib.import_module(f"{__name__}.{name}").EXPERIMENT
+
+
+def run_experiment(experiment, *, workers=None, scheduler=None, refresh=False):
+    """Return the rows and histories of an experiment in the current profile, training what the store lacks.
+
+    Args:
+        experiment: An `Experiment` or its name.
+        workers, scheduler, refresh: As in `sweeps.run_all`.
+    Returns:
+        `(runs, history)`: DataFrames of exactly the runs its stages ask for.
+    """
+    if isinstance(experiment, str):
+        experiment = load_experiment(experiment)
+    runs = pd.DataFrame()
+    with sweeps.cluster(workers, scheduler) as client:
+        for stage in experiment.stages:
+            configs = stage(results.profile(), runs)
+            rows = sweeps.run_all(configs, experiment.name, client=client, refresh=refresh)
+            runs = pd.concat([runs, rows], ignore_index=True).drop_duplicates("run_id", ignore_index=True)
+    history = results.read_history(experiment.name)
+    return runs, history[history["run_id"].isin(runs["run_id"])].reset_index(drop=True)
+
+
+def grid(arms, rates, seeds=(1,)):
+    """Return every arm (`RunConfig`) at every learning rate with every seed."""
+    return [arm.replace(learning_rate=rate, seed=seed) for arm in arms for rate in rates for seed in seeds]
+
+
+def at_best_rate(arms, rates, seeds, runs, fresh):
+    """Return every arm with the `fresh` seeds, each at the learning rate that won in its rows of `grid`."""
+    configs = []
+    for arm in arms:
+        tuning = runs[runs["run_id"].isin([config.run_id for config in grid([arm], rates, seeds)])]
+        configs += grid([arm], [best_settings(tuning)["learning_rate"]], fresh)
+    return configs

@@ -1,0 +1,54 @@
+"""LeNet-5 on handwritten digits: which learning rate, and how good with it?
+
+Run:     python -m cnnkit sweep quickstart            (smoke: digits, offline)
+         python -m cnnkit sweep quickstart --profile full   (MNIST)
+Expect:  smoke about 97% on digits; full about 99% on MNIST.
+"""
+
+from cnnkit import plots, results
+from cnnkit.claims import FRESH, best_settings
+from cnnkit.config import RunConfig
+from cnnkit.experiments import Experiment
+
+LEARNING_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+BASE = {
+    "smoke": RunConfig(dataset="digits", model="lenet5_modern", batch_size=32, epochs=8),
+    "full": RunConfig(dataset="mnist", model="lenet5_modern", batch_size=64, epochs=3, train_size=10_000),
+}
+
+
+def sweep(profile, runs):
+    """Twelve learning rates, one seed in smoke, three in full."""
+    seeds = (1,) if profile == "smoke" else (1, 2, 3)
+    return [BASE[profile].replace(learning_rate=rate, seed=seed) for rate in LEARNING_RATES for seed in seeds]
+
+
+def confirm(profile, runs):
+    """The best learning rate on validation, with fresh seeds; in full on all of MNIST."""
+    rate = best_settings(runs)["learning_rate"]
+    base = BASE[profile] if profile == "smoke" else BASE[profile].replace(train_size=None, epochs=10)
+    return [base.replace(learning_rate=rate, seed=seed) for seed in FRESH[: 3 if profile == "smoke" else 5]]
+
+
+def figures(runs, history):
+    """The sweep, and the learning curves of the confirmed runs."""
+    fresh = runs["seed"].isin(FRESH)
+    return {
+        "sweep": plots.plot_sweep(runs[~fresh]),
+        "curves": plots.plot_curves(history[history["run_id"].isin(runs.loc[fresh, "run_id"])]),
+    }
+
+
+def table(runs):
+    """Mean test accuracy by learning rate, sweep and confirmation apart."""
+    runs = runs.assign(stage=runs["seed"].isin(FRESH).map({True: "fresh seeds", False: "sweep"}))
+    return results.summarise(runs, ["stage", "dataset", "learning_rate"], "test_accuracy")
+
+
+EXPERIMENT = Experiment(
+    name="quickstart",
+    question="Which learning rate does LeNet-5 want, and how many digits does it then read?",
+    stages=(sweep, confirm),
+    figures=figures,
+    table=table,
+)

@@ -1,0 +1,67 @@
+"""The small CIFAR-10 network that came with Caffe."""
+
+import keras
+from keras import layers
+
+from cnnkit.layers import LocalResponseNormalization
+from cnnkit.models.checks import require_size
+
+
+def caffe_quick(
+    input_shape,
+    num_classes,
+    *,
+    activation="relu",
+    pool_size=3,
+    batch_norm=False,
+    lrn=False,
+    dropout_rate=0.0,
+    kernel_initializer="he_normal",
+):
+    """Build Caffe's quick CIFAR-10 network: three 5×5 convolutions. 145,578 parameters on 32×32×3, 10 classes.
+
+    Args:
+        input_shape: `(height, width, channels)` in pixels; height and width at least 8.
+        num_classes: Integer, at least 2.
+        activation: Name of a Keras activation, after each convolution.
+        pool_size: Integer, side of the pooling windows in pixels, 2 apart: 3 overlaps as published, 2 does not.
+        batch_norm: Whether each convolution is batch-normalised before its activation (and then has no bias).
+        lrn: Whether local response normalisation follows the first two activations, as in AlexNet.
+        dropout_rate: Float in [0, 1), applied to the input of both dense layers.
+        kernel_initializer: Name of a Keras initializer, for every convolution and dense layer.
+    Returns:
+        `keras.Model`: float32 `(batch, *input_shape)` in [0, 1] -> logits `(batch, num_classes)`.
+    Raises:
+        ValueError: If height or width is less than 8.
+    Source: BVLC/caffe, examples/cifar10/cifar10_quick_train_test.prototxt, after cuda-convnet.
+    Departs: the mean image is not subtracted. He's start of the weights replaces Caffe's hand-set Gaussians (standard
+        deviations from 0.0001 to 0.1), which fit one net, one activation and one schedule: here these are varied.
+        The first pooling follows the ReLU, not the other way round: the same function for any increasing activation.
+    """
+    require_size("caffe_quick", input_shape, 8)
+    x = pixels = keras.Input(input_shape, name="pixels")
+    pooling = [layers.MaxPooling2D, layers.AveragePooling2D, layers.AveragePooling2D]
+    for block, (filters, pool) in enumerate(zip([32, 32, 64], pooling, strict=True), start=1):
+        conv = layers.Conv2D(
+            filters,
+            5,
+            padding="same",
+            use_bias=not batch_norm,  # the normalisation subtracts it again
+            kernel_initializer=kernel_initializer,
+            name=f"conv{block}",
+        )
+        x = conv(x)
+        if batch_norm:
+            # Keras' momentum of 0.99 needs 298 updates to forget its start: too long for a short run.
+            x = layers.BatchNormalization(momentum=0.9, name=f"norm{block}")(x)
+        x = layers.Activation(activation, name=f"activation{block}")(x)
+        if lrn and block < 3:
+            x = LocalResponseNormalization(name=f"lrn{block}")(x)
+        x = pool(pool_size, strides=2, padding="same", name=f"pool{block}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    # No activation between them, as published. Logits stay float32 under mixed precision, or their loss loses digits.
+    for name, units, dtype in [("dense", 64, None), ("logits", num_classes, "float32")]:
+        if dropout_rate:
+            x = layers.Dropout(dropout_rate, name=f"{name}_dropout")(x)
+        x = layers.Dense(units, kernel_initializer=kernel_initializer, dtype=dtype, name=name)(x)
+    return keras.Model(pixels, x, name="caffe_quick")

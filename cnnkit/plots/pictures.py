@@ -1,0 +1,128 @@
+"""Figures of images and predictions: image grids, filters, feature maps and the confusion matrix."""
+
+import numpy as np
+import seaborn as sns
+from matplotlib.colors import ListedColormap
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import confusion_matrix
+
+from cnnkit.plots.style import GREY, add_caption, new_axes
+
+
+def plot_confusion(y_true, y_pred, class_names, *, ax=None):
+    """Plot which class is taken for which, with the diagonal in grey so that the errors stand out.
+
+    Args:
+        y_true: Integer array `(n,)`, the classes.
+        y_pred: Integer array `(n,)`, the predicted classes.
+        class_names: Sequence of `num_classes` strings. Above 20 classes the counts are not written out.
+        ax: Axes to draw on; a new figure's when None.
+    Returns:
+        `matplotlib.axes.Axes`.
+    Raises:
+        ValueError: If the arrays differ in shape, are not one-dimensional, or hold a label without a name.
+    """
+    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+    if y_true.ndim != 1 or y_true.shape != y_pred.shape or not y_true.size:
+        raise ValueError(
+            f"Expected two arrays of class numbers of one shape (n,). Received: {y_true.shape} and {y_pred.shape}. "
+            "Turn logits into classes with logits.argmax(axis=-1)."
+        )
+    classes = len(class_names)
+    outside = sorted((set(y_true.tolist()) | set(y_pred.tolist())) - set(range(classes)))
+    if outside:
+        raise ValueError(f"Expected classes 0 to {classes - 1}, one a name. Received: {outside[:5]}.")
+    counts = confusion_matrix(y_true, y_pred, labels=range(classes))
+    diagonal, few = np.eye(classes, dtype=bool), classes <= 20
+    ax = new_axes(ax, *np.clip((2.2 + 0.44 * classes, 1.5 + 0.44 * classes), (5.4, 4.7), (9.6, 8.9)))
+    common = {"ax": ax, "square": True, "fmt": "d", "xticklabels": class_names, "yticklabels": class_names}
+    muted = ListedColormap(["0.93"])
+    sns.heatmap(
+        counts, mask=~diagonal, cmap=muted, cbar=False, annot=few, annot_kws={"color": "0.5", "size": 8}, **common
+    )
+    worst = max(1, counts[~diagonal].max(initial=0))
+    sns.heatmap(
+        counts, mask=diagonal | (counts == 0), cmap="Oranges", vmin=0, vmax=worst, annot=few, annot_kws={"size": 8},
+        cbar_kws={"label": "Errors (images)", "ticks": MaxNLocator(6, integer=True), "shrink": 0.8}, **common,
+    )  # fmt: skip
+    turned = sum(map(len, map(str, class_names))) > 4 * classes
+    ax.tick_params(axis="x", length=0, rotation=90 if turned else 0)
+    ax.tick_params(axis="y", length=0, rotation=0)
+    ax.tick_params(labelsize="medium" if few else 5)
+    for spine in ax.spines.values():
+        spine.set(visible=True, color="0.8")
+    ax.set(xlabel="Predicted class", ylabel="True class")
+    errors = int((y_true != y_pred).sum())
+    add_caption(ax, f"{errors:,} errors in {y_true.size:,} images ({errors / y_true.size:.2%})")
+    return ax
+
+
+def plot_images(images, *, titles=None, columns=8, ax=None):
+    """Plot images, filters or feature maps in a grid, every pixel as a square.
+
+    Args:
+        images: Array `(n, height, width)` or `(n, height, width, 1 or 3)`, or a list of such images of any sizes;
+            uint8, or float in [0, 1]. Other floats (weights, features) share one scale, which the caption gives: grey
+            ones from blue over white at zero to red, RGB ones with zero as mid-grey. The kernels of a first layer are
+            `kernel.transpose(3, 0, 1, 2)`.
+        titles: Sequence of n strings above the images.
+        columns: Integer, images a row.
+        ax: Axes to draw on; a new figure's when None.
+    Returns:
+        `matplotlib.axes.Axes`.
+    Raises:
+        ValueError: If there are none or more than 256 images, a shape is no image's, a value is not finite, or there
+            are not as many titles as images.
+    """
+    if not 1 <= len(images) <= 256 or (titles is not None and len(titles) != len(images)):
+        raise ValueError(
+            f"Expected 1 to 256 images and no titles or one for each. Received: {len(images)} images and "
+            f"{'no' if titles is None else len(titles)} titles. Pass a part, such as images[:64]."
+        )
+    images = [_check_image(np.asarray(image)) for image in images]
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    # In units of a cell's width: the longer side of every image is 1.
+    sizes = [np.array(image.shape[:2]) / max(image.shape[:2]) for image in images]
+    cell = max(height for height, _ in sizes)
+    across = 1.08
+    down = cell + 0.08 + (0 if titles is None else 0.16 * (1 + max(str(title).count("\n") for title in titles)))
+    inches = min(9.6, max(1.1 * columns, min(2.4 * columns, 7.2)))
+    ax = new_axes(ax, inches, inches * rows * down / (columns * across) + 0.3)
+    floats = [image for image in images if image.dtype != np.uint8]
+    pictures = all(image.min() >= 0 and image.max() <= 1 for image in floats)
+    limit = None if pictures else max(np.abs(image).max() for image in floats)
+    for index, (image, (high, wide)) in enumerate(zip(images, sizes, strict=True)):
+        left, top = index % columns * across + (1 - wide) / 2, index // columns * down + (cell - high) / 2
+        ax.imshow(**_paint(image, limit), extent=(left, left + wide, top + high, top), interpolation="nearest")
+        if titles is not None:
+            ax.text(left + wide / 2, top - 0.04, titles[index], ha="center", va="bottom", fontsize=8)
+    bottom = (rows - 1) * down + cell
+    ax.set(xlim=(-0.02, columns * across - 0.06), ylim=(bottom + 0.02, cell - down - 0.02))
+    ax.axis("off")
+    if limit is not None:
+        scale = {"s": f"scale −{limit:.3g} to {limit:.3g}", "fontsize": 8, "color": GREY}
+        ax.text(columns * across / 2 - 0.04, bottom + 0.06, ha="center", va="top", **scale)
+    return ax
+
+
+def _check_image(image):
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[-1] not in (1, 3) or not image.size or not np.isfinite(image).all():
+        raise ValueError(
+            "Expected finite images (height, width), (height, width, 1) or (height, width, 3). Received: "
+            f"shape {image.shape}, finite: {bool(np.isfinite(image).all())}. Show one channel at a time."
+        )
+    return image
+
+
+def _paint(image, limit):
+    """Return the arguments `imshow` needs; with a limit, floats are no pictures but on the scale -limit to limit."""
+    grey = image.shape[-1] == 1
+    if image.dtype == np.uint8 or limit is None:
+        top = 255 if image.dtype == np.uint8 else 1
+        return {"X": image[..., 0], "cmap": "gray", "vmin": 0, "vmax": top} if grey else {"X": image}
+    if grey:
+        return {"X": image[..., 0], "cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    return {"X": 0.5 + 0.5 * image / limit}

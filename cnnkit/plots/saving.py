@@ -1,0 +1,86 @@
+"""Where a figure comes from, written into the figure."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+from PIL import Image
+
+from cnnkit import __version__
+from cnnkit.plots.style import check_frame
+from cnnkit.results import write_atomically
+
+METRICS = [f"{split}_{metric}" for split in ("train", "val", "best_val", "test") for metric in ("loss", "accuracy")]
+SMOKE = "smoke run: too small to conclude from"
+
+
+def mark_profile(figure, profile):
+    """Say on a figure (or an Axes' figure) of the smoke profile that it is one; leave others as they are.
+
+    Raises:
+        ValueError: If the profile is neither `"smoke"` nor `"full"`.
+    """
+    if profile not in ("smoke", "full"):
+        raise ValueError(f"Expected the profile smoke or full. Received: {profile!r}.")
+    if profile == "smoke":
+        figure = figure.get_figure(root=True)
+        if figure.get_layout_engine() is None:  # else the words would stand on the axis label
+            figure.set_layout_engine("constrained")
+        figure.supxlabel(SMOKE, color="#b3400e", weight="bold", fontsize="medium")
+
+
+def save_figure(figure, path, *, experiment, rows):
+    """Write a figure as PNG (150 dpi, atomically) that carries where it came from; the same rows give the same bytes.
+
+    Args:
+        figure: Figure, or an Axes of it.
+        path: Path of the PNG.
+        experiment: String, the experiment whose runs it shows.
+        rows: DataFrame of these runs, with `run_id` and `commit`.
+    Returns:
+        `pathlib.Path` of the PNG.
+    Raises:
+        ValueError: If `rows` is empty or lacks a column.
+        OSError: If the file cannot be written.
+    """
+    check_frame(rows, "run_id", "commit")
+    origin = {
+        "experiment": experiment,
+        "runs": rows["run_id"].nunique(),
+        "rows_sha256": hash_rows(rows),
+        "commit": " ".join(sorted(set(rows["commit"].dropna().astype(str)))),
+        "cnnkit": __version__,
+    }
+    png = io.BytesIO()
+    metadata = {"Software": None, "cnnkit": json.dumps(origin)}  # Matplotlib's own version would change the bytes
+    figure.get_figure(root=True).savefig(
+        png, format="png", dpi=150, bbox_inches="tight", metadata=metadata, pil_kwargs={"optimize": True}
+    )
+    write_atomically(path, png.getvalue())
+    return Path(path)
+
+
+def hash_rows(rows):
+    """Return the sha256 of the run ids and metrics of `rows`, whatever the order of lines and columns."""
+    columns = ["run_id", *(name for name in METRICS if name in rows)]
+    table = rows[columns].drop_duplicates().sort_values(columns)
+    # Metrics are float32: nine significant digits hold them, and outlive any way to a CSV file and back.
+    return hashlib.sha256(table.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()).hexdigest()
+
+
+def read_provenance(path):
+    """Return what `save_figure` wrote into a PNG: `experiment, runs, rows_sha256, commit, cnnkit`.
+
+    Raises:
+        ValueError: If the file is no picture or carries no provenance.
+        FileNotFoundError: If there is no such file.
+    """
+    try:
+        with Image.open(path) as image:
+            return json.loads(image.info["cnnkit"])
+    except (KeyError, Image.UnidentifiedImageError):
+        raise ValueError(
+            f"Expected a PNG written by cnnkit.plots.save_figure. Received: {path}, which carries no provenance. "
+            "Make it again with save_figure."
+        ) from None

@@ -1,0 +1,82 @@
+"""What all figures share: colours, labels with units, captions, and the checks of a frame."""
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.lines import Line2D
+
+MARKERS, LINES = "osD^vPX*<>", ("-", "--", "-.", ":")
+WORDS = {"val": "validation", "train": "training", "num": "number of", "params": "parameters", "seconds": "time"}
+UNITS = {"accuracy": "%", "loss": "nats", "seconds": "s", "size": "images"}  # by a column's last word
+GREY, TRAINING_GREY = "0.35", "0.5"
+
+
+def new_axes(ax, width=6.4, height=4.0):
+    return plt.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
+
+
+def check_frame(frame, *columns, hue=None):
+    """Return the frame sorted by run, so that the same rows draw the same picture; raise if a column is missing."""
+    missing = [name for name in (*columns, hue) if name is not None and name not in frame]
+    if missing or frame.empty:
+        raise ValueError(
+            f"Expected lines with the columns {', '.join(columns)}. Received: {len(frame)} lines"
+            + (f" without {', '.join(missing)}; there are {', '.join(map(str, frame.columns))}." if missing else ".")
+            + " Read runs with results.read_runs; a history gets a setting by history.merge(runs[['run_id', ...]])."
+        )
+    order = [name for name in ("run_id", "epoch") if name in frame]
+    return frame.sort_values(order) if order else frame
+
+
+def groups(frame, hue):
+    """Return `{label: (part of the frame, style)}`: one colour, marker and line a value of `hue`, "none" included."""
+    parts = [(None, frame)] if hue is None else list(frame.groupby(hue, dropna=False, observed=True))
+    looks = zip(sns.color_palette("colorblind", len(parts)), itertools.cycle(MARKERS), itertools.cycle(LINES))
+    return {
+        nice(value): (part, {"color": colour, "marker": marker, "linestyle": line, "mec": "w", "mew": 0.7})
+        for (value, part), (colour, marker, line) in zip(parts, looks, strict=False)
+    }
+
+
+def add_caption(ax, *lines):
+    """Write lines in small grey under the x label, wherever the layout puts it."""
+    text = "\n".join(line for line in lines if line)
+    below = {"xytext": (0, -2), "textcoords": "offset points", "ha": "center", "va": "top"}
+    ax.annotate(text, (0.5, 0), xycoords=ax.xaxis.label, **below, fontsize=8, color=GREY, annotation_clip=False)
+
+
+def add_legend(ax, parts, hue, *, splits=(), linestyle=None, **place):
+    """Name the groups of `groups`, if `hue` made any, and the two splits of a double curve, if there are two."""
+    double = len(splits) == 2
+    look = {"linestyle": "-"} if double else {} if linestyle is None else {"linestyle": linestyle}
+    handles = [Line2D([], [], **(style | look), label=group) for group, (_, style) in parts.items() if hue]
+    if double:
+        colours = (GREY, GREY) if hue else (TRAINING_GREY, next(iter(parts.values()))[1]["color"])
+        for name, colour, line in zip(("training", "validation"), colours, ("--", "-"), strict=True):
+            handles.append(Line2D([], [], color=colour, linestyle=line, label=name))
+    if handles:
+        beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if hue else {}
+        ax.legend(handles=handles, title=hue and label(hue), frameon=False, **(beside | place))
+
+
+def shown_scale(metric):
+    """Accuracies are fractions everywhere, and % only when shown."""
+    return 100 if "accuracy" in metric else 1
+
+
+def label(column):
+    words = [WORDS.get(word, word) for word in column.split("_")]
+    unit = UNITS.get(column.split("_")[-1])
+    text = " ".join(words)
+    return text[0].upper() + text[1:] + (f" ({unit})" if unit else "")
+
+
+def nice(value):
+    """Return a value as a tick label: 32, 0.00316, 1e-5, 50,000."""
+    if isinstance(value, str | bool | np.bool_):
+        return str(value)
+    if value is None or np.isnan(value):
+        return "none"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3g}".replace("e-0", "e-")

@@ -1,0 +1,69 @@
+"""What a row says of its making: versions, device and commit."""
+
+import functools
+import importlib
+import platform
+import subprocess
+from pathlib import Path
+
+import keras
+
+from cnnkit import __version__
+
+
+@functools.cache
+def provenance():
+    """Return what a row says of its making: versions, device, and the commit this process was started from."""
+    version = importlib.import_module(keras.backend.backend()).__version__
+    return {
+        "cnnkit": __version__,
+        "keras": keras.__version__,
+        "backend": f"{keras.backend.backend()} {version}",
+        "device": _device(),
+        "commit": _commit(),
+    }
+
+
+def use_one_thread():
+    """Let TensorFlow train with one thread, as recorded runs do: more would change a run's last bits."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if tf.config.threading.get_intra_op_parallelism_threads() != 1:  # it can be set only before the first operation
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _device():
+    """Return the device that trains, as exactly as bit-identical results need."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if gpus := tf.config.list_physical_devices("GPU"):
+            return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+        threads = tf.config.threading.get_intra_op_parallelism_threads()
+        return f"{_cpu()}, {threads or 'all'} thread{'' if threads == 1 else 's'}"
+    return _cpu()
+
+
+def _cpu():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        facts = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
+        return f"{facts['model name'].strip()} (family {facts['cpu family'].strip()}, model {facts['model'].strip()})"
+    except (OSError, KeyError):
+        return platform.processor() or platform.machine()
+
+
+def _commit():
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "--short=10", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        )
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain", "."], cwd=here, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")

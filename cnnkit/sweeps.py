@@ -1,0 +1,186 @@
+"""Many runs: what the store lacks is trained by Dask, on this machine's cores or on a cluster, and each row is kept."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+import sys
+
+import dask
+import distributed
+import keras
+import pandas as pd
+from tqdm.auto import tqdm
+
+from cnnkit import data, models, results, training
+from cnnkit.config import RunConfig
+from cnnkit.provenance import use_one_thread
+
+CONNECT_SECONDS = 10
+DASK_SETTINGS = {
+    "distributed.scheduler.worker-saturation": 1.0,  # a worker holds one run, so its death is blamed on that run alone
+    "distributed.scheduler.allowed-failures": 2,  # the third worker that a run kills makes it a failed row
+    "distributed.logging.distributed": "critical",  # a killed worker is a row or a retry, not a page of log
+}
+
+
+def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, refresh=False):
+    """Return the rows of `configs`, training those that the store does not have.
+
+    Args:
+        configs: `RunConfig`s; a repeated one is trained once.
+        experiment: String, the store's folder.
+        workers: Integer, processes of one thread each on this machine; None for one a core.
+        scheduler: String, address of a Dask scheduler that trains instead, e.g. `"tcp://10.0.0.1:8786"`. Its workers
+            need cnnkit and the same data; rows come back here.
+        client: What `cluster` yields, to use one cluster for several calls.
+        refresh: Boolean. True trains stale rows again, instead of refusing them.
+    Returns:
+        DataFrame: one row a distinct config, in the order asked.
+    Raises:
+        ValueError: If a config does not fit its data, or a row was made from other data or another architecture.
+        OSError: If the results folder cannot be written, the disk is full or the scheduler does not answer.
+    """
+    configs = list({config.run_id: config for config in configs}.values())
+    missing = _missing(configs, experiment, refresh)
+    if missing:
+        results.check_writable(experiment)
+        with contextlib.ExitStack() as stack:
+            client = client or stack.enter_context(cluster(min(workers or _cores(), len(missing)), scheduler))
+            stack.callback(results.rebuild, experiment)
+            _run_missing(missing, experiment, client(), len(configs))
+    results.rebuild(experiment)
+    runs = results.read_runs(experiment)
+    return runs.set_index("run_id", drop=False).loc[[c.run_id for c in configs]].reset_index(drop=True)
+
+
+@contextlib.contextmanager
+def cluster(workers=None, scheduler=None):
+    """Yield a function that returns a `distributed.Client`, started when it is first called.
+
+    Args:
+        workers: Integer, processes on this machine; None for one a core. Ignored with a scheduler.
+        scheduler: String, address of a running Dask scheduler, or None.
+    Raises:
+        OSError: If the scheduler does not answer.
+    """
+    with contextlib.ExitStack() as stack:
+        started = []
+
+        def client():
+            if not started:
+                started.append(_start(stack, workers or _cores(), scheduler))
+            return started[0]
+
+        yield client
+
+
+def _start(stack, workers, scheduler):
+    stack.enter_context(dask.config.set(DASK_SETTINGS))
+    if scheduler is None:
+        options = {
+            "n_workers": workers,
+            "threads_per_worker": 1,
+            "dashboard_address": None,
+            "preload": ["cnnkit.quiet"],
+        }
+        local = stack.enter_context(distributed.LocalCluster(silence_logs=logging.CRITICAL, **options))
+        return stack.enter_context(distributed.Client(local))
+    try:
+        return stack.enter_context(distributed.Client(scheduler, timeout=CONNECT_SECONDS))
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"Expected a Dask scheduler at {scheduler}. Received: {error}. Start one with `dask scheduler` and workers "
+            "with `dask worker ADDRESS`, or leave --scheduler out to train on this machine."
+        ) from None
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _missing(configs, experiment, refresh):
+    """Return the configs without a usable row; refuse rows that other data or another architecture made."""
+    runs = results.read_runs(experiment)
+    done = runs[runs["status"].isin(results.FINAL)].set_index("run_id") if len(runs) else runs
+    missing, stale = [], []
+    for config in sorted(configs, key=lambda c: (c.dataset, c.train_size or 0, c.seed)):  # each split is read once
+        if config.run_id not in done.index:
+            training.check(config)
+            missing.append(config)
+        elif data.is_available(config.dataset):  # else there is nothing to compare with: the row is what there is
+            expected = training.fingerprint(config)
+            row = done.loc[config.run_id]
+            stale += [(config, name, row[name], value) for name, value in expected.items() if row[name] != value]
+    if stale and not refresh:
+        config, name, was, now = stale[0]
+        raise ValueError(
+            f"Expected rows of {experiment} made from the data and model that are here. Received: {len(stale)} stale "
+            f"rows; run {config.run_id} ({config.model} on {config.dataset}) has {name}={was[:12]}, not {now[:12]}. "
+            "Train them again with --refresh (refresh=True), or restore the data or the code they were made with."
+        )
+    again = {config.run_id: config for config, *_ in stale}
+    return _by_architecture([*missing, *again.values()])
+
+
+def _by_architecture(configs):
+    """Put runs of one architecture next to each other, so that a worker traces its training step once."""
+    fields = ("dataset", "model", "model_args", "optimizer", "optimizer_args", "schedule", "loss", "augmentation")
+    return sorted(configs, key=lambda config: [str(getattr(config, field)) for field in fields])
+
+
+def _run_missing(configs, experiment, client, total):
+    waiting = {client.submit(_train_one, *_task(c), key=f"{experiment}-{c.run_id}", pure=False): c for c in configs}
+    bar = tqdm(total=total, initial=total - len(configs), desc=experiment, unit="run", disable=_progress_is_off())
+    failed, best = 0, None
+    try:
+        for future in distributed.as_completed(list(waiting)):
+            row, history = _outcome(future, waiting.pop(future))
+            results.stage(row, history, experiment)
+            failed += row["status"] == "failed"
+            scores = [s for s in (best, row.get("best_val_accuracy")) if s is not None]
+            best = max(scores, default=None)
+            bar.set_postfix(left=len(waiting), failed=failed, best=f"{best:.2%}" if best is not None else "-")
+            bar.update()
+    except KeyboardInterrupt:
+        client.cancel(list(waiting))
+        message = (
+            f"\nStopped. {total - len(waiting)} of {total} runs of {experiment} are kept; the same command goes on."
+        )
+        print(message, file=sys.stderr)
+        raise
+    finally:
+        bar.close()
+
+
+def _task(config):
+    """Return what travels to a worker: plain fields, and the builder of a model that is not cnnkit's own."""
+    builder = models.get_builder(config.model)
+    own = builder.__module__.startswith("cnnkit.")
+    return dataclasses.asdict(config), None if own else builder
+
+
+def _outcome(future, config):
+    try:
+        return future.result()
+    except Exception as error:  # the worker died three times, or the run could not even be sent
+        return training.failed_row(config, error), pd.DataFrame()
+
+
+def _train_one(fields, builder):
+    """Train one run in a worker and return its row and history; an exception becomes a failed row."""
+    use_one_thread()
+    keras.config.disable_interactive_logging()  # a diverged run is a row, not a line in somebody's terminal
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it counts retracings over unrelated models
+    if builder is not None:
+        models.register(builder)
+    config = RunConfig(**fields)
+    try:
+        run = training.train(config, keep_traced=True)
+    except Exception as error:
+        return training.failed_row(config, error), pd.DataFrame()
+    return run.row, run.history
+
+
+def _progress_is_off():
+    return os.environ.get("CNNKIT_PROGRESS") == "off"

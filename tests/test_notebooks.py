@@ -1,0 +1,135 @@
+"""Committed notebooks are built from their sources, and the builder shows nothing it should not."""
+
+import json
+import re
+
+import nbformat
+import pytest
+
+from cnnkit import notebooks
+
+SOURCES = notebooks.list_sources()
+PARAMETERS = '# %% tags=["parameters"]\nimport os\n\nPROFILE = os.environ["CNNKIT_PROFILE"]\n'
+
+
+def write_source(root, cells, name="00_try"):
+    path = root / "notebooks" / "source" / f"{name}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(PARAMETERS + "\n" + cells)
+    return path
+
+
+def read_built(source):
+    return nbformat.read(source.parent.parent / f"{source.stem}.ipynb", as_version=4)
+
+
+def test_there_are_notebooks_and_each_has_its_source():
+    built = {path.stem for path in (notebooks.ROOT / "notebooks").glob("*.ipynb")}
+    assert built
+    assert built == {path.stem for path in SOURCES}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_committed_notebook_is_fresh_and_clean(source):
+    notebook = read_built(source)
+    assert notebooks.list_faults(notebook, source) == []
+    assert notebook.metadata["cnnkit"]["profile"] == "full"
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code" and cell.source)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """One notebook built once, in full; the kernel takes a second or two to start."""
+    root = tmp_path_factory.mktemp("site")
+    cells = """# %%
+print(PROFILE, os.environ["CNNKIT_PROGRESS"], os.path.basename(os.getcwd()))
+print(os.path.abspath("source"))
+object()
+"""
+    source = write_source(root, cells)
+    assert notebooks.build([], "full", root) == 0
+    return source
+
+
+def test_build_runs_in_its_folder_and_profile_and_hides_the_machine(built):
+    outputs = read_built(built).cells[1].outputs
+    assert outputs[0].text == "full off notebooks\nnotebooks/source\n"
+    assert outputs[1].data["text/plain"] == "<object>"  # no address
+
+
+def test_a_built_notebook_has_no_fault_until_its_source_changes(built, tmp_path):
+    notebook = read_built(built)
+    assert notebooks.list_faults(notebook, built) == []
+    assert re.fullmatch("[0-9a-f]{64}", notebook.metadata["cnnkit"]["source_sha256"])
+    edited = tmp_path / built.name
+    edited.write_text(built.read_text().replace("print(PROFILE", "print(1, PROFILE"))
+    assert [fault.split(";")[0] for fault in notebooks.list_faults(notebook, edited)] == [
+        "its outputs are older than 00_try.py",
+        "its cells are not those of 00_try.py",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "fault"),
+    [
+        (
+            {"output_type": "stream", "name": "stderr", "text": "UserWarning: odd"},
+            "cell 2 wrote to stderr: UserWarning",
+        ),
+        (
+            {"output_type": "stream", "name": "stdout", "text": "at /home/me/x.py"},
+            "a path of this machine: /home/me/x.py",
+        ),
+        ({"output_type": "error", "ename": "KeyError", "evalue": "3", "traceback": []}, "cell 2 raised KeyError: 3"),
+        (
+            {"output_type": "display_data", "metadata": {}, "data": {"application/vnd.jupyter.widget-view+json": {}}},
+            "cell 2 shows a widget",
+        ),
+        (
+            {"output_type": "display_data", "metadata": {}, "data": {"image/png": "A" * 1_600_000}},
+            "it takes 1.6 MB, expected at most 1.5 MB",
+        ),
+    ],
+)
+def test_faults_are_found(built, output, fault):
+    notebook = read_built(built)
+    notebook.cells[1].outputs.append(nbformat.from_dict(output))
+    found = notebooks.list_faults(notebook, built)
+    assert len(found) == 1
+    assert fault in found[0]
+
+
+def test_a_failing_cell_and_a_warning_leave_the_old_notebook_and_build_the_others(tmp_path, capsys):
+    write_source(tmp_path, "# %%\nx = 1\n1 / 0\n", "01_fails")
+    write_source(tmp_path, "# %%\nimport warnings\n\nwarnings.warn('odd')\n", "02_warns")
+    write_source(
+        tmp_path, "# %%\nimport sys\n\nprint('I0000 00:00:1.5  7 port.cc:153] log', file=sys.stderr)\n", "03_good"
+    )
+    old = tmp_path / "results" / "smoke" / "notebooks" / "01_fails.ipynb"
+    old.parent.mkdir(parents=True)
+    old.write_text("{}")
+    assert notebooks.build([], "smoke", tmp_path) == 1
+    output, errors = capsys.readouterr()
+    assert "cell 2 raised ZeroDivisionError: division by zero\n    x = 1\n    1 / 0" in errors
+    assert "cell 2 wrote to stderr" in errors
+    assert "UserWarning: odd" in errors
+    assert re.fullmatch(r"03_good +\d+\.\d s  results/smoke/notebooks/03_good.ipynb\n", output)
+    assert old.read_text() == "{}"
+    assert sorted(path.stem for path in old.parent.iterdir()) == ["01_fails", "03_good"]
+    assert (
+        json.loads((old.parent / "03_good.ipynb").read_text())["cells"][1]["outputs"] == []
+    )  # TensorFlow's start-up log
+
+
+def test_bad_requests_are_refused_before_anything_runs(tmp_path, capsys):
+    with pytest.raises(ValueError, match="Received: no notebook"):
+        notebooks.build([], "smoke", tmp_path)
+    source = write_source(tmp_path, "")
+    with pytest.raises(ValueError, match="Received: 05_none. There are: 00_try"):
+        notebooks.build(["05_none"], "smoke", tmp_path)
+    with pytest.raises(ValueError, match="Received: 'fast'"):
+        notebooks.build([], "fast", tmp_path)
+    source.write_text("# %%\nopen('ran', 'w')\n")
+    assert notebooks.build([], "smoke", tmp_path) == 1
+    assert "0 cells are tagged parameters" in capsys.readouterr().err
+    assert not (tmp_path / "notebooks" / "ran").exists()

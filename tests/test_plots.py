@@ -1,0 +1,298 @@
+"""Figures say what the rows say: means, intervals, n, diverged runs, and where they come from."""
+
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from cnnkit import plots
+from cnnkit.results import student_interval, summarise
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def make_runs(seeds=3, rates=(0.001, 0.01, 0.1), optimizers=("adam", "sgd")):
+    lines = [
+        {"run_id": f"{o}-{rate}-{seed}", "optimizer": o, "learning_rate": rate, "seed": seed, "commit": "abc1234"}
+        for o in optimizers
+        for rate in rates
+        for seed in range(1, seeds + 1)
+    ]
+    runs = pd.DataFrame(lines).assign(status="completed", val_loss=0.5)
+    runs["val_accuracy"] = np.random.default_rng(1).uniform(0.8, 0.9, len(runs))
+    return runs
+
+
+def make_history(seeds=3, epochs=4):
+    runs = make_runs(seeds, rates=(0.01,))
+    history = runs[["run_id", "optimizer", "seed"]].merge(pd.DataFrame({"epoch": range(1, epochs + 1)}), how="cross")
+    random = np.random.default_rng(2)
+    for column in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
+        history[column] = random.uniform(0.3, 0.6, len(history))
+    return history
+
+
+def text_of(ax):
+    return "\n".join(text.get_text() for text in ax.texts)
+
+
+def crosses_of(ax):
+    return sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() == "x")
+
+
+def band_of(ax, x):
+    """The lowest and highest y of the shaded band at x."""
+    corners = np.concatenate([path.vertices for band in ax.collections for path in band.get_paths()])
+    heights = corners[np.isclose(corners[:, 0], x), 1]
+    return heights.min(), heights.max()
+
+
+def test_importing_plots_loads_neither_keras_nor_tensorflow():
+    code = "import sys, cnnkit.plots; sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_sweep_draws_the_mean_and_its_student_interval():
+    runs = make_runs(optimizers=("sgd",))
+    ax = plots.plot_sweep(runs)
+    mean, low, high = student_interval(runs.loc[runs["learning_rate"] == 0.01, "val_accuracy"])
+    assert dict(zip(*ax.lines[0].get_data(), strict=True))[0.01] == pytest.approx(mean)
+    assert band_of(ax, 0.01) == pytest.approx((low, high))
+    assert ax.get_xscale() == "log"
+    assert ax.get_ylabel() == "Validation accuracy (%)"
+    assert "95% Student-t interval, n = 3 seeds; single runs faint" in text_of(ax)
+
+
+def test_sweep_draws_single_runs_only_below_five_seeds():
+    def points(seeds):
+        ax = plots.plot_sweep(make_runs(seeds, optimizers=("sgd",)))
+        return sum(len(line.get_xdata()) for line in ax.lines if line.get_linestyle() == "None")
+
+    assert points(3) == 9
+    assert points(5) == 0
+
+
+def test_one_seed_has_points_and_no_band_and_says_so():
+    for ax in (plots.plot_sweep(make_runs(1), hue="optimizer"), plots.plot_curves(make_history(1), hue="optimizer")):
+        assert "n = 1 seed, so no interval" in text_of(ax)
+        assert not any(np.isfinite(path.vertices).all() for band in ax.collections for path in band.get_paths())
+        assert any(line.get_marker() == "o" and len(line.get_xdata()) for line in ax.lines)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.1])  # a diverged run may still have a finite last value: it must not count
+def test_diverged_runs_are_crosses_and_no_part_of_the_mean(value):
+    runs = make_runs(optimizers=("sgd",))
+    runs.loc[[3, 6, 7, 8], ["status", "val_accuracy"]] = ["diverged", value]
+    ax = plots.plot_sweep(runs)
+    drawn = dict(zip(*ax.lines[0].get_data(), strict=True))
+    assert drawn[0.01] == pytest.approx(runs.loc[[4, 5], "val_accuracy"].mean())
+    assert 0.1 not in drawn
+    assert crosses_of(ax) == 4
+    assert "× 4 of 9 runs diverged, not in the mean" in text_of(ax)
+
+
+def test_failed_runs_are_left_out_and_counted():
+    runs = make_runs()
+    runs.loc[0, ["status", "val_accuracy"]] = ["failed", np.nan]
+    ax = plots.plot_sweep(runs, hue="optimizer")
+    assert crosses_of(ax) == 0
+    assert "1 of 18 runs failed, left out" in text_of(ax)
+
+
+def test_sweep_groups_differ_in_more_than_colour_and_a_missing_value_is_a_group():
+    runs = make_runs(optimizers=("adam", "momentum", "sgd"))
+    runs["schedule"] = runs["optimizer"].map({"adam": "cosine", "momentum": "step", "sgd": None})
+    ax = plots.plot_sweep(runs, hue="schedule")
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["cosine", "step", "none"]
+    looks = [(line.get_marker(), line.get_linestyle()) for line in legend.get_lines()]
+    assert len(set(looks)) == len(looks) == 3
+
+
+def test_sweep_refuses_a_band_over_more_than_seeds():
+    with pytest.raises(ValueError, match="differ only in their seed.*seed=1"):
+        plots.plot_sweep(make_runs())  # two optimizers, no hue
+
+
+def test_sweep_refuses_zero_on_a_logarithmic_axis_and_names():
+    with pytest.raises(ValueError, match=r"learning_rate=0.0. Pass log_x=False"):
+        plots.plot_sweep(make_runs(rates=(0.0, 0.1)), hue="optimizer")
+    with pytest.raises(ValueError, match="Expected numbers in optimizer"):
+        plots.plot_sweep(make_runs(), x="optimizer")
+
+
+def test_curves_draw_training_and_validation_with_units():
+    ax = plots.plot_curves(make_history().query("optimizer == 'sgd'"), metric="loss")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "validation"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Epoch", "Loss (nats)")
+    assert "n = 3 seeds" in text_of(ax)
+
+
+def test_curves_mark_runs_that_ended_early_even_in_their_first_epoch():
+    history = make_history()
+    history = history[(history["run_id"] != "sgd-0.01-1") | (history["epoch"] == 1)]
+    history.loc[history["run_id"] == "sgd-0.01-1", "val_loss"] = np.nan
+    history = history[(history["run_id"] != "sgd-0.01-2") | (history["epoch"] <= 2)]
+    ax = plots.plot_curves(history, metric="loss", hue="optimizer")
+    assert crosses_of(ax) == 2
+    assert "× 2 of 6 runs ended early" in text_of(ax)
+
+
+def test_a_missing_column_says_how_to_get_it():
+    with pytest.raises(ValueError, match="without optimizer.*history.merge"):
+        plots.plot_curves(make_history().drop(columns="optimizer"), hue="optimizer")
+    with pytest.raises(ValueError, match="Received: 0 lines"):
+        plots.plot_sweep(make_runs()[:0])
+
+
+def test_heatmap_writes_means_in_percent_and_counts_diverged():
+    runs = make_runs(optimizers=("sgd",))
+    runs = pd.concat([runs.assign(batch_size=size) for size in (16, 128)], ignore_index=True)
+    runs["val_accuracy"] = 0.9
+    runs.loc[[0, 6, 7, 8], ["status", "val_accuracy"]] = ["diverged", np.nan]
+    ax = plots.plot_heatmap(runs, x="learning_rate", y="batch_size")
+    cells = [text.get_text() for text in ax.texts]
+    assert cells[:6] == ["90.0 ×1", "90.0", "×3", "90.0", "90.0", "90.0"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.001", "0.01", "0.1"]
+    assert ax.get_ylim() == (0, 2)  # the larger batch on top
+    assert "n = 2 to 3 seeds" in cells[6]
+
+
+def test_confusion_counts_and_mutes_the_diagonal():
+    ax = plots.plot_confusion([0, 0, 1, 2, 2], [0, 1, 1, 2, 0], ["cat", "dog", "owl"])
+    counts = {(round(t.get_position()[1] - 0.5), round(t.get_position()[0] - 0.5)): t for t in ax.texts[:-1]}
+    assert {place: text.get_text() for place, text in counts.items()} == {
+        (0, 0): "1", (1, 1): "1", (2, 2): "1", (0, 1): "1", (2, 0): "1",
+    }  # fmt: skip
+    assert counts[0, 0].get_color() == "0.5" != counts[0, 1].get_color()
+    assert "2 errors in 5 images (40.00%)" in text_of(ax)
+
+
+@pytest.mark.parametrize(
+    ("y_true", "y_pred", "message"),
+    [
+        ([0, 1], np.zeros((2, 3)), r"argmax\(axis=-1\)"),
+        ([0, 1], [0], "one shape"),
+        ([0, 3], [0, 1], r"classes 0 to 2.*Received: \[3\]"),
+    ],
+)
+def test_confusion_refuses(y_true, y_pred, message):
+    with pytest.raises(ValueError, match=message):
+        plots.plot_confusion(y_true, y_pred, ["cat", "dog", "owl"])
+
+
+def test_images_keep_their_values_and_pixels():
+    grey = np.arange(2 * 4 * 4, dtype="uint8").reshape(2, 4, 4)
+    ax = plots.plot_images([*grey, np.full((8, 4, 3), 0.5)], titles=["a", "b", "c"])
+    assert [image.get_interpolation() for image in ax.images] == ["nearest"] * 3
+    assert ax.images[0].get_clim() == (0, 255)  # one scale for all, not each stretched to its own range
+    assert ax.images[2].get_array().shape == (8, 4, 3)
+    assert [text.get_text() for text in ax.texts] == ["a", "b", "c"]
+
+
+def test_weights_share_one_scale_around_zero():
+    weights = np.array([[[[-0.5]]], [[[0.25]]]])
+    ax = plots.plot_images(weights)
+    assert [image.get_clim() for image in ax.images] == [(-0.5, 0.5)] * 2
+    assert "−0.5 to 0.5" in text_of(ax)
+    rgb = plots.plot_images(np.array([-0.5, 0, 0.5]).reshape(1, 1, 1, 3))
+    assert np.ravel(rgb.images[0].get_array().data) == pytest.approx([0, 0.5, 1])
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 5, 5, 16)), r"shape \(5, 5, 16\).*one channel"),
+        (np.full((1, 2, 2), np.nan), "finite: False"),
+        (np.zeros((0, 2, 2)), "0 images"),
+        (np.zeros((257, 2, 2)), r"images\[:64\]"),
+    ],
+)
+def test_images_refuse(images, message):
+    with pytest.raises(ValueError, match=message):
+        plots.plot_images(images)
+    with pytest.raises(ValueError, match="2 images and 1 titles"):
+        plots.plot_images(np.zeros((2, 2, 2)), titles=["one"])
+
+
+def test_intervals_print_what_they_draw():
+    summary = summarise(make_runs(), "optimizer", "val_accuracy")
+    ax = plots.plot_intervals(summary, y="optimizer")
+    line = summary.iloc[0]
+    assert ax.texts[0].get_text() == f"{100 * line['mean']:.2f} [{100 * line.low:.2f}, {100 * line.high:.2f}]   n = 9"
+    bars = ax.containers[0].lines[2][0].get_segments()
+    assert bars[0][:, 0] == pytest.approx([100 * line.low, 100 * line.high])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["adam", "sgd"]
+
+
+def test_intervals_of_claims_show_margin_and_one_seed_without_a_bar():
+    claims = pd.DataFrame({"id": ["a", "b"], "effect": [0.02, -0.01], "low": [0.01, np.nan], "high": [0.03, np.nan]})
+    claims = claims.assign(n=[5, 1], margin=0.01, verdict=["SUPPORTED", "INCONCLUSIVE"])
+    ax = plots.plot_intervals(claims, y="id", x="effect", hue="verdict", reference=0)
+    assert ax.get_xlabel() == "Difference in validation accuracy (percentage points)"
+    assert [text.get_text() for text in ax.texts[:2]] == ["2.00 [1.00, 3.00]   n = 5", "−1.00   n = 1"]
+    assert ax.patches[0].get_bbox().intervalx == pytest.approx([-1, 1])
+
+
+def test_functions_draw_on_the_axes_given_and_leave_global_style_alone():
+    before = dict(matplotlib.rcParams)
+    _, ax = plt.subplots()
+    assert plots.plot_sweep(make_runs(), hue="optimizer", ax=ax) is ax
+    assert plt.get_fignums() == [1]
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_only_a_smoke_figure_is_marked():
+    ax = plots.plot_sweep(make_runs(), hue="optimizer")
+    plots.mark_profile(ax, "full")
+    assert ax.figure.get_supxlabel() == ""
+    plots.mark_profile(ax, "smoke")
+    assert ax.figure.get_supxlabel() == "smoke run: too small to conclude from"
+    with pytest.raises(ValueError, match="Received: 'fast'"):
+        plots.mark_profile(ax, "fast")
+
+
+def test_the_same_rows_give_the_same_bytes_with_their_provenance(tmp_path):
+    runs = make_runs()
+    for name, rows in (("a.png", runs), ("b.png", runs[::-1])):
+        plots.save_figure(plots.plot_sweep(rows, hue="optimizer"), tmp_path / name, experiment="quickstart", rows=rows)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    origin = plots.read_provenance(tmp_path / "a.png")
+    assert origin["experiment"] == "quickstart"
+    assert (origin["runs"], origin["commit"]) == (18, "abc1234")
+    assert origin["rows_sha256"] == plots.hash_rows(runs)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
+    assert (tmp_path / "a.png").stat().st_size < 200_000
+    with Image.open(tmp_path / "a.png") as image:
+        assert "Software" not in image.info  # another Matplotlib need not mean another file
+
+
+def test_the_hash_of_rows_changes_with_a_metric_and_survives_a_csv(tmp_path):
+    runs = make_runs()
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    assert plots.hash_rows(pd.read_csv(tmp_path / "runs.csv")) == plots.hash_rows(runs)
+    runs.loc[0, "val_accuracy"] += 1e-6
+    assert plots.hash_rows(pd.read_csv(tmp_path / "runs.csv")) != plots.hash_rows(runs)
+
+
+def test_a_figure_without_provenance_is_refused(tmp_path):
+    Image.new("L", (2, 2)).save(tmp_path / "plain.png")
+    (tmp_path / "text.png").write_text("no picture")
+    for name in ("plain.png", "text.png"):
+        with pytest.raises(ValueError, match="carries no provenance"):
+            plots.read_provenance(tmp_path / name)
+    with pytest.raises(ValueError, match="without commit"):
+        rows = make_runs().drop(columns="commit")
+        plots.save_figure(plt.figure(), tmp_path / "new.png", experiment="quickstart", rows=rows)
