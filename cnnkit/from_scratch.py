@@ -24,9 +24,9 @@ def pad_widths(size, kernel, stride=1, padding="valid", dilation=1):
         padding: `"valid"` (none), `"same"` (output size ceil(size / stride); the odd pixel goes to the bottom or right,
             as in TensorFlow), or the number of pixels to add on each of the four sides.
     """
-    _check_integers(1, stride=stride, dilation=dilation, kernel_height=kernel[0], kernel_width=kernel[1])
-    if padding not in ("valid", "same"):
-        _check_integers(0, padding_unless_valid_or_same=padding)
+    _check_positive(stride=stride, dilation=dilation, kernel_height=kernel[0], kernel_width=kernel[1])
+    pixels_given = isinstance(padding, int | np.integer) and padding >= 0
+    _check(padding in ("valid", "same") or pixels_given, "padding 'valid', 'same' or an integer >= 0", repr(padding))
     pads = []
     for pixels, k in zip(size, kernel, strict=True):
         span = (k - 1) * dilation + 1
@@ -331,7 +331,7 @@ def fit(network, x, y, *, epochs, loss=softmax_cross_entropy, batch_size=32, see
     `y` is what `loss` compares outputs with; `seed` orders the images, anew in each epoch; `**step` goes to `sgd`.
     `on_epoch`, a function of (epoch, network), is called after each epoch, to look at what is being learnt.
     """
-    _check_integers(1, epochs=epochs, batch_size=batch_size, images=len(x))
+    _check_positive(epochs=epochs, batch_size=batch_size, images=len(x))
     _check(len(x) == len(y), f"one label an image, {len(x)}", len(y))
     rng, params, history = np.random.default_rng(seed), parameters(network), []
     velocities = [np.zeros_like(w) for w in params]
@@ -374,9 +374,9 @@ def _check(holds, expected, received):
         raise ValueError(f"Expected {expected}. Received: {received}.")
 
 
-def _check_integers(least, **values):
+def _check_positive(**values):
     for name, value in values.items():
-        _check(isinstance(value, int | np.integer) and value >= least, f"an integer {name} >= {least}", repr(value))
+        _check(isinstance(value, int | np.integer) and value >= 1, f"an integer {name} >= 1", repr(value))
 
 
 def _check_rank(array, rank, what):

@@ -1,10 +1,13 @@
-"""How big a step? Twelve learning rates, three optimizers, six schedules, and the batch size beside them.
+"""How big a step? Twelve learning rates, three optimizers and two networks; and the batch size beside the rate.
 
 Run:     python -m cnnkit sweep learning_rate --profile full
-Expect:  about 98% on MNIST and 60% on CIFAR-10 from 10,000 images and five epochs each.
+Expect:  about 98% on MNIST in five epochs of 10,000 images, about 55% on CIFAR-10 in three.
 """
 
-from cnnkit import plots, results
+import numpy as np
+import pandas as pd
+
+from cnnkit import plots
 from cnnkit.claims import FRESH, Claim
 from cnnkit.config import RunConfig
 from cnnkit.experiments import Experiment, at_best_rate, grid
@@ -15,54 +18,135 @@ OPTIMIZERS = {
     "momentum 0.9": {"optimizer": "sgd", "optimizer_args": {"momentum": 0.9}},
     "Adam": {"optimizer": "adam"},
 }
-SCHEDULES = ("constant", "step", "exponential", "polynomial", "cosine", "one_cycle", "warmup")
-SCHEDULE_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 BATCH_SIZES = (16, 64, 256, 1024)
 TUNING_SEEDS = (1, 2, 3)
-LOW, HIGH = 0.001, 0.01  # of momentum SGD on CIFAR-10: a rate that still trains well, and a tenth of it
+TOO_SMALL, TOO_BIG = 0.01, 100.0  # times the best rate
 
 
-def networks(profile):
-    """LeNet-5 on MNIST and the three-convolution network on CIFAR-10, 10,000 images and five epochs each."""
+def lenet5_base(profile):
+    """LeNet-5 on 10,000 MNIST images, five epochs."""
     if profile == "smoke":
-        base = RunConfig(batch_size=64, epochs=1)
-        return [
-            base.replace(dataset="digits", train_size=500),
-            base.replace(model="mlp", dataset="digits", train_size=500),
-        ]
-    base = RunConfig(train_size=10_000, batch_size=64, epochs=5)
-    return [base.replace(dataset="mnist"), base.replace(dataset="cifar10", model="caffe_quick")]
+        return RunConfig(dataset="digits", batch_size=64, epochs=2)
+    return RunConfig(dataset="mnist", train_size=10_000, batch_size=64, epochs=5)
 
 
-def sweep(profile, runs):
-    """Twelve learning rates for each network and optimizer, three seeds."""
-    arms = [network.replace(**optimizer) for network in networks(profile) for optimizer in OPTIMIZERS.values()]
-    return grid(arms, RATES, TUNING_SEEDS) if profile == "full" else grid(arms, RATES[3::2])
+def caffe_base(profile):
+    """Three convolutions on 10,000 CIFAR-10 images, three epochs; on 500 shapes in smoke."""
+    if profile == "smoke":
+        return RunConfig(dataset="shapes", train_size=500, model="caffe_quick", batch_size=64, epochs=1)
+    return RunConfig(dataset="cifar10", train_size=10_000, model="caffe_quick", batch_size=64, epochs=3)
+
+
+def arms(base):
+    """A network under each optimizer."""
+    return [base.replace(**optimizer) for optimizer in OPTIMIZERS.values()]
+
+
+def sweep_lenet5(profile, runs):
+    """Twelve learning rates for each optimizer, three seeds."""
+    full = profile == "full"
+    return grid(arms(lenet5_base(profile)), RATES if full else RATES[2::3], TUNING_SEEDS if full else (1,))
 
 
 def batches(profile, runs):
     """Learning rate against batch size at equal epochs: LeNet-5, plain SGD."""
-    arms = [networks(profile)[0].replace(batch_size=size) for size in BATCH_SIZES if profile == "full" or size < 512]
-    return grid(arms, RATES[4:] if profile == "full" else RATES[4::2], TUNING_SEEDS[:2] if profile == "full" else (1,))
-
-
-def schedule_arms(profile):
-    """Momentum SGD on the second network under each schedule, at equal steps."""
-    return [networks(profile)[1].replace(**OPTIMIZERS["momentum 0.9"], schedule=schedule) for schedule in SCHEDULES]
-
-
-def tune_schedules(profile, runs):
-    """Each schedule has its own learning rate."""
-    return grid(schedule_arms(profile), SCHEDULE_RATES if profile == "full" else SCHEDULE_RATES[1:4])
+    full = profile == "full"
+    base = [lenet5_base(profile).replace(batch_size=size) for size in (BATCH_SIZES if full else BATCH_SIZES[1:3])]
+    return grid(base, RATES[4:] if full else RATES[6::2], TUNING_SEEDS if full else (1,))
 
 
 def confirm(profile, runs):
-    """Schedules at their best rates; too small and too big a rate; low, high, and high then low. Fresh seeds."""
-    fresh = FRESH[: 5 if profile == "full" else 2]
-    rates = SCHEDULE_RATES if profile == "full" else SCHEDULE_RATES[1:4]
-    best = at_best_rate(schedule_arms(profile), rates, (1,), runs, fresh)
-    constant = [config for config in best if config.schedule == "constant"]
-    far = [c.replace(learning_rate=c.learning_rate * factor) for c in constant for factor in (0.01, 100.0)]
-    drop = schedule_arms(profile)[0]
-    falling = drop.replace(schedule="step", schedule_args={"at": [0.6]})
-    return [*best, *far, *grid([drop], [LOW, HIGH], fresh), *grid([falling], [HIGH], fresh)]
+    """Plain SGD at its best rate, at a hundredth and at a hundred times that; fresh seeds."""
+    full = profile == "full"
+    tried = (RATES, TUNING_SEEDS) if full else (RATES[2::3], (1,))
+    best = at_best_rate([lenet5_base(profile)], *tried, runs, FRESH[: 5 if full else 2])
+    return [config.replace(learning_rate=config.learning_rate * f) for config in best for f in (1, TOO_SMALL, TOO_BIG)]
+
+
+def sweep_caffe_quick(profile, runs):
+    """The same sweep for three convolutions on CIFAR-10."""
+    full = profile == "full"
+    return grid(arms(caffe_base(profile)), RATES if full else RATES[4::3], TUNING_SEEDS if full else (1,))
+
+
+def optimizer_names(runs):
+    """Return the optimizer of each row, in words."""
+    momentum = runs["optimizer_args"].str.contains("momentum")
+    return runs["optimizer"].map({"sgd": "SGD", "adam": "Adam"}).mask(momentum, "momentum 0.9")
+
+
+def sweeps(runs):
+    """Return the tuning rows of both networks at batch size 64, LeNet-5 first."""
+    tuning = runs[~runs["seed"].isin(FRESH) & (runs["batch_size"] == 64)].assign(optimizer=optimizer_names)
+    return {model: tuning[tuning["model"] == model] for model in ("lenet5_modern", "caffe_quick")}
+
+
+def batch_grid(runs):
+    """Return the rows of the batch-size grid: plain SGD on LeNet-5, the rates that every batch size has."""
+    rows = runs[~runs["seed"].isin(FRESH) & (runs["model"] == "lenet5_modern") & (optimizer_names(runs) == "SGD")]
+    shared = rows.groupby("learning_rate")["batch_size"].transform("nunique")
+    return rows[shared == shared.max()]
+
+
+def basin(runs, width=0.01):
+    """Measure how forgiving a sweep is.
+
+    Args:
+        runs: DataFrame, the tuning rows of one network, `optimizer` in words.
+        width: Float, accuracy lost against the best that still counts as good.
+    Returns:
+        DataFrame: by optimizer the best learning rate, its mean validation accuracy, the lowest and highest rate tried
+        whose mean is within `width` of it, and `decades` between them.
+    """
+    means = runs.groupby(["optimizer", "learning_rate"])["val_accuracy"].mean().reset_index()
+    best = means.loc[means.groupby("optimizer")["val_accuracy"].idxmax()].set_index("optimizer")
+    good = means[means["val_accuracy"] >= means["optimizer"].map(best["val_accuracy"]) - width]
+    span = good.groupby("optimizer")["learning_rate"].agg(lowest="min", highest="max")
+    return best.join(span).assign(decades=np.log10(span["highest"] / span["lowest"])).reset_index()
+
+
+def figures(runs, history):
+    """Validation accuracy against learning rate for both networks, and against rate and batch size."""
+    by_network = sweeps(runs)
+    return {
+        "sweep_lenet5": plots.plot_sweep(by_network["lenet5_modern"], hue="optimizer", chance=0.1),
+        "sweep_caffe_quick": plots.plot_sweep(by_network["caffe_quick"], hue="optimizer", chance=0.1),
+        "batch_size": plots.plot_heatmap(batch_grid(runs), x="learning_rate", y="batch_size"),
+    }
+
+
+def table(runs):
+    """The best rate of each network and optimizer, and the rates within one point of it."""
+    return pd.concat([basin(rows).assign(model=model) for model, rows in sweeps(runs).items()])[
+        ["model", "optimizer", "learning_rate", "val_accuracy", "lowest", "highest", "decades"]
+    ]
+
+
+def _claim(id, text, factor):
+    plain = {"model": "lenet5_modern", "optimizer": "sgd", "optimizer_args": {}, "batch_size": 64}
+    return Claim(
+        id=id,
+        ledger=42,
+        text=text,
+        source="popular articles; Goodfellow et al. 2016, sec. 11.4.1",
+        experiment="learning_rate",
+        better=plain,
+        worse=plain,
+        factor=factor,
+        margin=0.001,
+    )
+
+
+EXPERIMENT = Experiment(
+    name="learning_rate",
+    question="How does accuracy depend on the learning rate, the optimizer and the batch size?",
+    stages=(sweep_lenet5, batches, confirm, sweep_caffe_quick),
+    figures=figures,
+    table=table,
+    claims=(
+        _claim(
+            "rate-too-small", "A learning rate a hundred times too small classifies worse after equal steps.", TOO_SMALL
+        ),
+        _claim("rate-too-big", "A learning rate a hundred times too big classifies worse: it diverges.", TOO_BIG),
+    ),
+)

@@ -1,7 +1,7 @@
 """Decay, L2 and a moving average on a two-layer network: which of the three earns its place?
 
 Run:     python -m cnnkit sweep remedies --profile full
-Expect:  about 98% on MNIST for all eight combinations.
+Expect:  about 96% on MNIST from 10,000 images for all eight combinations.
 """
 
 import itertools
@@ -21,10 +21,10 @@ REMEDIES = {
 
 
 def arms(profile):
-    """All eight combinations of the three, on one hidden layer of 512 units."""
-    base = RunConfig(dataset="mnist", model="mlp", batch_size=64, epochs=5)
+    """All eight combinations of the three, on one hidden layer of 512 units and 10,000 images."""
+    base = RunConfig(dataset="mnist", train_size=10_000, model="mlp", batch_size=64, epochs=10)
     if profile == "smoke":
-        base = base.replace(dataset="digits", epochs=2)
+        base = base.replace(dataset="digits", train_size=None, epochs=2)
     corners = itertools.product((False, True), repeat=len(REMEDIES))
     return [base.replace(**_fields(itertools.compress(REMEDIES, corner))) for corner in corners]
 
