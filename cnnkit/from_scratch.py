@@ -273,7 +273,7 @@ def multiclass_hinge(scores, labels, delta=1.0):
 
 def mean_squared_error(a, targets):
     """L = mean (a - t)² over images and outputs; dL/da = 2 (a - t) / size. Both arrays have one shape."""
-    _check(a.shape == targets.shape, f"targets {a.shape}, for labels np.eye(num_classes)[labels]", targets.shape)
+    _check(a.shape == targets.shape, f"targets {a.shape} (of labels: np.eye({a.shape[-1]})[labels])", targets.shape)
     return ((a - targets) ** 2).mean(), 2 * (a - targets) / a.size
 
 
