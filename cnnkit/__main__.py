@@ -28,8 +28,10 @@ def models(args):
     if args.name is None:
         print("\n".join(models.list_models()))
         return
-    shape = tuple(int(side) for side in args.input.split("x"))
-    print(anatomy.describe(models.create_model(args.name, shape, args.classes)))
+    sides = args.input.split("x")
+    if len(sides) != 3 or not all(side.isdecimal() for side in sides):
+        raise ValueError(f"Expected --input as height x width x channels, e.g. 32x32x3. Received: {args.input}.")
+    print(anatomy.describe(models.create_model(args.name, tuple(map(int, sides)), args.classes)))
 
 
 def train(args):
@@ -159,9 +161,8 @@ def main(argv=None):
         os.environ["CNNKIT_PROFILE"] = args.profile
     if os.environ.get("CNNKIT_DATA_DIR"):  # workers and notebooks run in other folders
         os.environ["CNNKIT_DATA_DIR"] = str(Path(os.environ["CNNKIT_DATA_DIR"]).resolve())
-    if args.run is not why:
-        _prepare(args.run)
     try:
+        _prepare(args.run)
         return args.run(args) or 0
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -171,7 +172,7 @@ def main(argv=None):
 
 
 def _prepare(command):
-    if command in (models, train, sweep, search, verify, doctor, results):
+    if command in (models, train, sweep, search, verify, results):
         from cnnkit.quiet import import_keras
 
         import_keras()

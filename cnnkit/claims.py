@@ -34,7 +34,7 @@ class Claim:
         metric: Column of `runs.csv`; with a `target`, `"epochs"` or `"seconds"` to it.
         target: `(history column, level)`, or None. A run that never reaches the level is censored at its end.
         lower_is_better: Boolean, for losses; times to a target always are.
-        ratio: Boolean. True compares worse / better on a log scale instead of a difference.
+        ratio: Boolean. True compares how many times better is better, on a log scale, instead of a difference.
         tuned: The column each arm chooses by validation, or None if better and worse fix it.
         factor: Float; `worse` then runs at the tuned value of `better` times this, instead of its own.
     """
@@ -74,7 +74,7 @@ def decide(claim, runs, history):
     row |= {"unit": "ratio" if claim.ratio else claim.metric, "effect": np.nan, "low": np.nan, "high": np.nan, "n": 0}
     try:
         better, worse = _arms(claim, runs)
-        _check_pairs(better, worse, history)
+        _check_pairs(claim, better, worse, history)
         b, b_censored = _values(claim, better, history)
         w, w_censored = _values(claim, worse, history)
         effect = _effects(claim, b, w)
@@ -90,7 +90,18 @@ def decide(claim, runs, history):
 
 def verdicts(claims, runs, history):
     """Return one line a claim, as `claims.csv` has them."""
-    table = pd.DataFrame([decide(claim, runs, history) for claim in claims], columns=[*COLUMNS, "reason"])
+    return as_table([decide(claim, runs, history) for claim in claims])
+
+
+def as_table(rows):
+    """Return verdicts, as `decide` gives them, as the frame of `claims.csv`, sorted.
+
+    Raises:
+        ValueError: If an id occurs twice.
+    """
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "reason"])
+    if len(twice := table[table["id"].duplicated()]):
+        raise ValueError(f"Expected a claim's id only once. Received: {', '.join(twice['id'])} twice. Rename one.")
     return table.sort_values(["ledger", "id"], ignore_index=True)
 
 
@@ -118,7 +129,13 @@ def best_settings(runs, by="learning_rate", metric="val_accuracy"):
 
 
 def select(runs, arm):
-    """Return the rows whose columns have the values of `arm`, a dict of `RunConfig` fields."""
+    """Return the rows whose columns have the values of `arm`, a dict of `RunConfig` fields.
+
+    Raises:
+        ValueError: If there is no such column.
+    """
+    if unknown := [name for name in arm if name not in runs]:
+        raise ValueError(f"Expected fields out of {', '.join(runs)}. Received: {', '.join(unknown)}. Correct the arm.")
     chosen = pd.Series(True, index=runs.index)
     for column, value in arm.items():
         value = json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
@@ -165,16 +182,18 @@ def _tuned(claim, runs, arm):
     return best[claim.tuned]
 
 
-def _check_pairs(better, worse, history):
+def _check_pairs(claim, better, worse, history):
     if list(better.index) != list(worse.index):
         raise Undecided(f"the seeds are not paired: {list(better.index)} against {list(worse.index)}")
-    lines = history.set_index("run_id").drop(columns="seconds")
+    lines = history.drop(columns=["run_id", "seconds"])
     for seed in better.index:
-        one, other = better.at[seed, "run_id"], worse.at[seed, "run_id"]
-        if one == other or lines.loc[[one]].reset_index(drop=True).equals(lines.loc[[other]].reset_index(drop=True)):
+        ids = [arm.at[seed, "run_id"] for arm in (better, worse)]
+        one, other = (lines[history["run_id"] == run_id].reset_index(drop=True) for run_id in ids)
+        # Runs that diverge at once may well look alike: only what trained can show that a field does nothing.
+        if ids[0] == ids[1] or (one.equals(other) and better.at[seed, "status"] == "completed"):
             raise ValueError(
-                f"Expected two arms that differ. Received: runs {one} and {other} (seed {seed}) with one history. "
-                "The field that should set them apart does nothing."
+                f"Expected two arms that differ for the claim {claim.id}. Received: runs {ids[0]} and {ids[1]} "
+                f"(seed {seed}) with one history. The field that should set them apart does nothing."
             )
 
 
@@ -194,10 +213,14 @@ def _values(claim, rows, history):
 
 
 def _effects(claim, better, worse):
-    if claim.ratio:
-        return np.log(worse / better)
-    lower = claim.lower_is_better or claim.target is not None
-    return worse - better if lower else better - worse
+    """Return by seed how far better is better: a difference, or the logarithm of a ratio."""
+    if claim.lower_is_better or claim.target is not None:
+        better, worse = worse, better
+    if not claim.ratio:
+        return better - worse
+    if min(better.min(), worse.min()) <= 0:
+        raise Undecided(f"a ratio needs {claim.metric} above 0, and the lowest is {min(better.min(), worse.min()):g}")
+    return np.log(better / worse)
 
 
 def _verdict(low, high, margin, better_censored, worse_censored):

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import math
+import numbers
 
 import pandas as pd
 
@@ -58,6 +59,14 @@ class RunConfig:
     precision: str = "float32"
     seed: int = 1
 
+    def __new__(cls, *args, **fields):  # else an unknown field would be a TypeError without the list of the known
+        if unknown := sorted(set(fields) - set(cls.__dataclass_fields__)):
+            raise ValueError(
+                f"Expected fields of a run out of {', '.join(cls.__dataclass_fields__)}. "
+                f"Received: {', '.join(unknown)}."
+            )
+        return super().__new__(cls)
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name), field.type))
@@ -102,17 +111,32 @@ def _plain(name, value, kind):
     if value is None and "None" in str(kind):
         return None
     if kind is dict:
-        if not isinstance(value, dict):
-            raise ValueError(f"Expected {name} to be a dict. Received: {name}={value!r}.")
-        return json.loads(json.dumps(value))
-    number = str(kind).split(" ")[0]
-    if kind is int or number == "int":
-        if isinstance(value, bool) or not float(value).is_integer():
-            raise ValueError(f"Expected {name} to be a whole number. Received: {name}={value!r}.")
-        return int(value)
-    if kind is float or number == "float":
+        return _plain_dict(name, value)
+    if kind is str or str(kind).startswith("str"):
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"Expected {name} to be a number. Received: {name}={value!r}.")
+    if kind is float or str(kind).startswith("float"):
         return float(value)
-    return str(value)
+    if not float(value).is_integer():
+        raise ValueError(f"Expected {name} to be a whole number. Received: {name}={value!r}.")
+    return int(value)
+
+
+def _plain_dict(name, value):
+    """Return a dict as JSON keeps it: tuples are lists, 1.0 is 1, so that equal dicts give equal ids."""
+    try:
+        if not isinstance(value, dict):
+            raise TypeError("no dict")
+        return json.loads(json.dumps(value, allow_nan=False), parse_float=_number)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected {name} to be a dict of numbers, texts, lists and dicts. Received: {name}={value!r} ({error})."
+        ) from None
+
+
+def _number(text):
+    return int(float(text)) if float(text).is_integer() else float(text)
 
 
 def _check_values(config):
@@ -121,7 +145,10 @@ def _check_values(config):
         "batch_size": (config.batch_size >= 1, "batch_size >= 1"),
         "epochs": (config.epochs >= 1, "epochs >= 1"),
         "train_size": (config.train_size is None or config.train_size >= 1, "train_size >= 1, or None for all"),
-        "label_smoothing": (0 <= config.label_smoothing < 1, "label_smoothing in [0, 1)"),
+        "label_smoothing": (
+            0 <= config.label_smoothing < 1 and (config.label_smoothing == 0 or config.loss == "crossentropy"),
+            "label_smoothing in [0, 1), and 0 but for the loss crossentropy",
+        ),
         "ema": (config.ema is None or 0 < config.ema < 1, "ema in (0, 1), or None"),
         "early_stopping": (config.early_stopping is None or config.early_stopping >= 1, "early_stopping >= 1, or None"),
         "precision": (config.precision in PRECISIONS, f"precision to be one of {', '.join(PRECISIONS)}"),
@@ -139,8 +166,21 @@ def _check_names(config):
     recipes.check_args(f"optimizer_args of {config.optimizer}", optimizer, config.optimizer_args)
     schedule = recipes.check_name("schedule", config.schedule, recipes.SCHEDULES)
     recipes.check_args(f"schedule_args of {config.schedule}", schedule, config.schedule_args)
+    if config.optimizer_args or config.schedule_args:
+        _check_recipe(config)
     recipes.check_name("loss", config.loss, recipes.LOSSES)
     for name in (config.augmentation or "").split("+") if config.augmentation is not None else ():
         recipes.check_name("augmentation", name, recipes.AUGMENTATIONS)
     if config.label_smoothing and config.loss != "crossentropy":
         raise ValueError(f"Expected label_smoothing=0 with loss={config.loss}. Received: {config.label_smoothing}.")
+
+
+def _check_recipe(config):
+    """Let Keras see the arguments of optimizer and schedule now: it knows which values are impossible."""
+    try:
+        recipes.make_optimizer(config, steps=100)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise ValueError(
+            f"Expected arguments that {config.optimizer} with schedule {config.schedule} takes. Received: "
+            f"optimizer_args={config.optimizer_args}, schedule_args={config.schedule_args} ({error})."
+        ) from None

@@ -34,25 +34,35 @@ def use_one_thread():
             tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def _device():
-    """Return the device that trains, as exactly as bit-identical results need."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+def gpu_names():
+    """Return the names of the GPUs that the Keras backend sees."""
+    if keras.backend.backend() != "tensorflow":
+        return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
+    import tensorflow as tf
 
-        if gpus := tf.config.list_physical_devices("GPU"):
-            return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-        threads = tf.config.threading.get_intra_op_parallelism_threads()
-        return f"{_cpu()}, {threads or 'all'} thread{'' if threads == 1 else 's'}"
-    return _cpu()
+    gpus = tf.config.list_physical_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
 
 
-def _cpu():
+def cpu_name():
+    """Return the CPU's name with its family and model, as exactly as bit-identical results need."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
         facts = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
         return f"{facts['model name'].strip()} (family {facts['cpu family'].strip()}, model {facts['model'].strip()})"
     except (OSError, KeyError):
         return platform.processor() or platform.machine()
+
+
+def _device():
+    if gpus := gpu_names():
+        return gpus[0]
+    if keras.backend.backend() != "tensorflow":
+        return cpu_name()
+    import tensorflow as tf
+
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    return f"{cpu_name()}, {threads or 'all'} thread{'' if threads == 1 else 's'}"
 
 
 def _commit():

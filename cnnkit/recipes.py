@@ -91,6 +91,9 @@ AUGMENTATIONS = {
 }
 
 
+SET_BY_CONFIG = ("learning_rate", "use_ema", "ema_momentum", "rate", "steps")  # no arguments: a config has fields for them
+
+
 def check_name(what, name, table):
     """Return `table[name]`, or raise a ValueError that lists the names there are."""
     if name not in table:
@@ -101,7 +104,7 @@ def check_name(what, name, table):
 def check_args(what, function, args):
     """Raise a ValueError that lists the valid names when `args` holds one that `function` does not take."""
     parameters = inspect.signature(function).parameters.values()
-    valid = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    valid = [p.name for p in parameters if p.kind != p.VAR_KEYWORD and p.name not in SET_BY_CONFIG]
     if unknown := sorted(set(args) - set(valid)):
         raise ValueError(f"Expected {what} among {', '.join(valid) or 'none'}. Received: {', '.join(unknown)}.")
 

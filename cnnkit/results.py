@@ -10,6 +10,7 @@ import io
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,14 @@ def profile():
     return name
 
 
-def results_dir():
-    """Return the folder of all experiments: `$CNNKIT_RESULTS_DIR` or `results/`; in the smoke profile its `smoke/`."""
+def results_dir(name=None):
+    """Return the folder of all experiments: `$CNNKIT_RESULTS_DIR` or `results/`; in the smoke profile its `smoke/`.
+
+    Args:
+        name: `"smoke"` or `"full"`; the profile of this process when None.
+    """
     base = Path(os.environ.get("CNNKIT_RESULTS_DIR") or Path(__file__).resolve().parent.parent / "results")
-    return base / "smoke" if profile() == "smoke" else base
+    return base / "smoke" if (name or profile()) == "smoke" else base
 
 
 def write_atomically(path, text):
@@ -73,11 +78,11 @@ def write_atomically(path, text):
 def check_writable(experiment, root=None):
     """Raise an OSError now, before hours of training, if the rows of an experiment could not be written."""
     probe = _staging(experiment, root) / ".probe"
-    write_atomically(probe, "")
+    write_atomically(probe, bytes(4096))  # a full disk still takes an empty file
     probe.unlink(missing_ok=True)
 
 
-def stage(row, history, experiment, root=None):
+def stage(row, history, experiment, root=None, *, replace=False):
     """Write one finished run to its own file, where no other process can touch it.
 
     Args:
@@ -85,11 +90,13 @@ def stage(row, history, experiment, root=None):
         history: DataFrame of one line an epoch, without `run_id`.
         experiment: String, the experiment's name.
         root: Folder of all experiments; `results_dir()` when None.
+        replace: Boolean. True lets a failed run take the place of a finished one: that one was stale.
     Raises:
         OSError: If the folder cannot be written or the disk is full.
     """
-    record = {"row": row, "history": history.to_dict("records")}
-    write_atomically(_staging(experiment, root) / f"{row['run_id']}.json", json.dumps(record))
+    record = {"row": row, "history": history.to_dict("records"), "replace": replace}
+    name = f"{row['run_id']}.{time.time_ns()}.json"  # another process may have the same run: no name twice, oldest first
+    write_atomically(_staging(experiment, root) / name, json.dumps(record))
 
 
 def read_runs(experiment, root=None):
@@ -105,16 +112,18 @@ def read_history(experiment, root=None):
 def rebuild(experiment, root=None):
     """Fold the staged runs of an experiment into its two tables, under a lock. Safe to be killed at any point."""
     root = Path(root or results_dir())
+    if not _staged_files(experiment, root):  # tables may be read where nothing can be written
+        return
     lock = root / ".locks" / f"{experiment}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         staged = _staged_files(experiment, root)
-        if not staged:
-            return
         runs, history = _merged(experiment, root)
         write_atomically(root / experiment / "runs.csv", runs.to_csv(index=False, lineterminator="\n"))
         write_atomically(root / experiment / "history.csv", history.to_csv(index=False, lineterminator="\n"))
         for path in staged:  # only now, when both tables are on the disk
+            path.unlink(missing_ok=True)
+        for path in (root / experiment).glob(".*.csv.*"):  # what a process killed while it wrote has left
             path.unlink(missing_ok=True)
 
 
@@ -126,13 +135,15 @@ def summarise(frame, by, metric):
         by: Column name or list of them: the arms.
         metric: Column name; missing values (of diverged runs) are left out of mean and n.
     Returns:
-        DataFrame: the `by` columns and `mean, low, high, n`, one line an arm. With n = 1, low and high are NaN.
+        DataFrame: the `by` columns and `mean, low, high, n`, one line an arm. With n = 1, low and high are NaN. Its
+        `attrs["metric"]` keeps the metric's name, for whoever prints it.
     """
     by = [by] if isinstance(by, str) else list(by)
     groups = frame.groupby(by, dropna=False)[metric]
     table = groups.agg(mean="mean", deviation="std", n="count").reset_index()
     half = _half_width(table.pop("deviation"), table["n"])
     table["low"], table["high"] = table["mean"] - half, table["mean"] + half
+    table.attrs["metric"] = metric
     return table[[*by, "mean", "low", "high", "n"]]
 
 
@@ -158,31 +169,42 @@ def _staged_files(experiment, root):
 
 
 def _read_table(source):
+    if isinstance(source, Path) and not source.exists():
+        return pd.DataFrame(columns=["run_id", "epoch" if source.stem == "history" else "status"])
     return pd.read_csv(source, dtype=dict.fromkeys(TEXT_COLUMNS, "str"), float_precision="round_trip", low_memory=False)
 
 
 def _merged(experiment, root):
     """Return the runs and history of the tables with the staged runs laid over them."""
     root = Path(root or results_dir())
-    paths = [root / experiment / "runs.csv", root / experiment / "history.csv"]
     staged = []
     for path in _staged_files(experiment, root):
         with contextlib.suppress(FileNotFoundError):  # another process has just folded it in
             staged.append(json.loads(path.read_text()))
-    runs, history = (_read_table(path) if path.exists() else pd.DataFrame() for path in paths)
-    if not staged:
+    runs, history = (_read_table(root / experiment / name) for name in ("runs.csv", "history.csv"))
+    new = _newest(staged, finished=set(runs.loc[runs["status"].isin(FINAL), "run_id"]))
+    if not new:
         return runs, history
-    finished = set(runs.loc[runs["status"].isin(FINAL), "run_id"]) if len(runs) else set()
-    staged = [s for s in staged if s["row"]["status"] in FINAL or s["row"]["run_id"] not in finished]
-    new_runs = pd.DataFrame([s["row"] for s in staged])
-    new_history = pd.DataFrame([{"run_id": s["row"]["run_id"], **line} for s in staged for line in s["history"]])
-    ids = {s["row"]["run_id"] for s in staged}
-    return _overlay(runs, new_runs, ids, ["run_id"]), _overlay(history, new_history, ids, ["run_id", "epoch"])
+    new_runs = pd.DataFrame([record["row"] for record in new.values()])
+    new_history = pd.DataFrame([{"run_id": id, **line} for id, record in new.items() for line in record["history"]])
+    return _overlay(runs, new_runs, new, ["run_id"]), _overlay(history, new_history, new, ["run_id", "epoch"])
+
+
+def _newest(staged, finished):
+    """Return the record that counts by run id: the newest one, but a failed one never over a result."""
+    new = {}
+    for record in staged:
+        run_id, final = record["row"]["run_id"], record["row"]["status"] in FINAL
+        if final or record["replace"] or run_id not in finished:
+            new[run_id] = record
+        if final:
+            finished.add(run_id)
+    return new
 
 
 def _overlay(old, new, ids, keys):
     """Replace the lines of `ids` in `old` by those of `new`, through CSV, so that types do not depend on who wrote."""
-    kept = old[~old["run_id"].isin(ids)] if len(old) else old
+    kept = old[~old["run_id"].isin(list(ids))]
     frames = [f for f in (kept, new) if len(f)]
     if not frames:
         return old.iloc[:0]

@@ -38,17 +38,20 @@ def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, r
     Returns:
         DataFrame: one row a distinct config, in the order asked.
     Raises:
-        ValueError: If a config does not fit its data, or a row was made from other data or another architecture.
+        ValueError: If a config does not fit its data or its model, a row was made from other data or another
+            architecture, or `workers` is less than 1.
         OSError: If the results folder cannot be written, the disk is full or the scheduler does not answer.
     """
+    if workers is not None and workers < 1:
+        raise ValueError(f"Expected workers >= 1, or None for one a core. Received: workers={workers}.")
     configs = list({config.run_id: config for config in configs}.values())
     missing = _missing(configs, experiment, refresh)
     if missing:
         results.check_writable(experiment)
         with contextlib.ExitStack() as stack:
-            client = client or stack.enter_context(cluster(min(workers or _cores(), len(missing)), scheduler))
+            client = client or stack.enter_context(cluster(min(workers or count_cores(), len(missing)), scheduler))
             stack.callback(results.rebuild, experiment)
-            _run_missing(missing, experiment, client(), len(configs))
+            _run_missing(missing, experiment, client, len(configs), refresh)
     results.rebuild(experiment)
     runs = results.read_runs(experiment)
     return runs.set_index("run_id", drop=False).loc[[c.run_id for c in configs]].reset_index(drop=True)
@@ -69,7 +72,7 @@ def cluster(workers=None, scheduler=None):
 
         def client():
             if not started:
-                started.append(_start(stack, workers or _cores(), scheduler))
+                started.append(_start(stack, workers or count_cores(), scheduler))
             return started[0]
 
         yield client
@@ -95,28 +98,32 @@ def _start(stack, workers, scheduler):
         ) from None
 
 
-def _cores():
+def count_cores():
+    """Return how many cores this process may use: the default number of workers."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _missing(configs, experiment, refresh):
     """Return the configs without a usable row; refuse rows that other data or another architecture made."""
     runs = results.read_runs(experiment)
-    done = runs[runs["status"].isin(results.FINAL)].set_index("run_id") if len(runs) else runs
+    done = runs[runs["status"].isin(results.FINAL)].set_index("run_id")
     missing, stale = [], []
     for config in sorted(configs, key=lambda c: (c.dataset, c.train_size or 0, c.seed)):  # each split is read once
-        if config.run_id not in done.index:
-            training.check(config)
+        finished = config.run_id in done.index
+        if finished and not data.is_available(config.dataset):  # nothing to compare with: the row is what there is
+            continue
+        expected = training.fingerprint(config)  # raises now if data and model do not fit
+        if not finished:
             missing.append(config)
-        elif data.is_available(config.dataset):  # else there is nothing to compare with: the row is what there is
-            expected = training.fingerprint(config)
-            row = done.loc[config.run_id]
-            stale += [(config, name, row[name], value) for name, value in expected.items() if row[name] != value]
+            continue
+        row = done.loc[config.run_id]
+        stale += [(config, name, str(row[name]), value) for name, value in expected.items() if row[name] != value]
     if stale and not refresh:
         config, name, was, now = stale[0]
         raise ValueError(
-            f"Expected rows of {experiment} made from the data and model that are here. Received: {len(stale)} stale "
-            f"rows; run {config.run_id} ({config.model} on {config.dataset}) has {name}={was[:12]}, not {now[:12]}. "
+            f"Expected rows of {experiment} made from the data and models that are here. Received: stale rows, "
+            f"{len({c.run_id for c, *_ in stale})} of {len(configs)}; run {config.run_id} ({config.model} on "
+            f"{config.dataset}) has {name} {was[:12]}, here it is {now[:12]}. "
             "Train them again with --refresh (refresh=True), or restore the data or the code they were made with."
         )
     again = {config.run_id: config for config, *_ in stale}
@@ -129,35 +136,31 @@ def _by_architecture(configs):
     return sorted(configs, key=lambda config: [str(getattr(config, field)) for field in fields])
 
 
-def _run_missing(configs, experiment, client, total):
-    waiting = {client.submit(_train_one, *_task(c), key=f"{experiment}-{c.run_id}", pure=False): c for c in configs}
+def _run_missing(configs, experiment, client, total, refresh):
     bar = tqdm(total=total, initial=total - len(configs), desc=experiment, unit="run", disable=_progress_is_off())
-    failed, best = 0, None
+    failed, best, waiting = 0, None, {}
     try:
+        for config in configs:
+            waiting[client().submit(_train_one, *_task(config), key=f"{experiment}-{config.run_id}")] = config
         for future in distributed.as_completed(list(waiting)):
             row, history = _outcome(future, waiting.pop(future))
-            results.stage(row, history, experiment)
+            results.stage(row, history, experiment, replace=refresh)
             failed += row["status"] == "failed"
             scores = [s for s in (best, row.get("best_val_accuracy")) if s is not None]
             best = max(scores, default=None)
             bar.set_postfix(left=len(waiting), failed=failed, best=f"{best:.2%}" if best is not None else "-")
             bar.update()
     except KeyboardInterrupt:
-        client.cancel(list(waiting))
-        message = (
-            f"\nStopped. {total - len(waiting)} of {total} runs of {experiment} are kept; the same command goes on."
-        )
-        print(message, file=sys.stderr)
+        bar.close()
+        print(f"Stopped. {bar.n} of {total} runs of {experiment} are kept; the same command goes on.", file=sys.stderr)
         raise
     finally:
         bar.close()
 
 
 def _task(config):
-    """Return what travels to a worker: plain fields, and the builder of a model that is not cnnkit's own."""
-    builder = models.get_builder(config.model)
-    own = builder.__module__.startswith("cnnkit.")
-    return dataclasses.asdict(config), None if own else builder
+    """Return what travels to a worker: plain fields, and the model's builder, which may be from a notebook cell."""
+    return dataclasses.asdict(config), models.get_builder(config.model)
 
 
 def _outcome(future, config):
@@ -172,8 +175,7 @@ def _train_one(fields, builder):
     use_one_thread()
     keras.config.disable_interactive_logging()  # a diverged run is a row, not a line in somebody's terminal
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it counts retracings over unrelated models
-    if builder is not None:
-        models.register(builder)
+    models.register(builder)
     config = RunConfig(**fields)
     try:
         run = training.train(config, keep_traced=True)

@@ -1,5 +1,6 @@
 """`train` turns a `RunConfig` into a row and a history."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -44,8 +45,9 @@ def train(config, *, keep_traced=False):
         ValueError: If the config does not fit the data or the model, before any training.
     """
     dataset = check(config)
+    network = _network(config, dataset)
     x_train, y_train, x_val, y_val, x_test, y_test = _tensors(dataset)
-    net, trained = _compiled(config, dataset, keep_traced)
+    net, trained = _compiled(config, dataset, network, keep_traced)
     log = RunLog()
     keras.utils.set_random_seed(config.seed)
     trained.fit(
@@ -69,15 +71,15 @@ def train(config, *, keep_traced=False):
         "epochs_run": len(history),
         "train_seconds": round(log.seconds, 3),
         "data_sha256": dataset.sha256,
-        "model_sha256": architecture_digest(net),
+        "model_sha256": architecture_digest(network),
         **provenance(),
     }
     return Run(config, row, history, net)
 
 
 def check(config):
-    """Return the config's `Dataset`, having raised a ValueError if model or batch size do not fit it."""
-    dataset = _dataset(config.dataset, config.train_size, config.seed)
+    """Return the config's `Dataset`, having raised a ValueError if the batch size does not fit it."""
+    dataset = data.load_dataset(config.dataset, train_size=config.train_size, seed=config.seed)
     if config.batch_size > len(dataset.x_train):
         raise ValueError(
             f"Expected batch_size of at most {len(dataset.x_train)}, the training images of {config.dataset}. "
@@ -92,10 +94,14 @@ def failed_row(config, error):
 
 
 def fingerprint(config):
-    """Return the `data_sha256` and `model_sha256` that a row of `config` made now would carry."""
+    """Return the `data_sha256` and `model_sha256` that a row of `config` made now would carry.
+
+    Raises:
+        ValueError: If the config does not fit the data or the model.
+    """
     dataset = check(config)
-    args = json.dumps(config.model_args)
-    model_sha256 = _model_digest(models.get_builder(config.model), args, dataset.input_shape, dataset.num_classes)
+    builder, args = models.get_builder(config.model), json.dumps(config.model_args)
+    model_sha256 = _model_digest(builder, args, dataset.input_shape, dataset.num_classes, config.precision)
     return {"data_sha256": dataset.sha256, "model_sha256": model_sha256}
 
 
@@ -115,11 +121,6 @@ def architecture_digest(model):
 
 
 @functools.lru_cache(maxsize=1)
-def _dataset(name, train_size, seed):
-    return data.load_dataset(name, train_size=train_size, seed=seed)
-
-
-@functools.lru_cache(maxsize=1)
 def _tensors(dataset):
     """Return the six arrays of a `Dataset` as training takes them: float32 images in [0, 1] and one-hot labels."""
     one_hot = np.eye(dataset.num_classes, dtype="float32")
@@ -132,18 +133,19 @@ def _tensors(dataset):
 def _callbacks(config):
     callbacks = [keras.callbacks.TerminateOnNaN()]
     if config.ema is not None:
-        callbacks.append(keras.callbacks.SwapEMAWeights())
+        # The average is in the model whenever another callback looks: early stopping has to restore an average too.
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if config.early_stopping is not None:
         callbacks.append(keras.callbacks.EarlyStopping(patience=config.early_stopping, restore_best_weights=True))
     return callbacks
 
 
-def _compiled(config, dataset, keep_traced):
+def _compiled(config, dataset, network, keep_traced):
     """Return the network and the model to train: the network behind its augmentation, compiled, in its first state."""
     steps = config.epochs * math.ceil(len(dataset.x_train) / config.batch_size)
     keras.utils.set_random_seed(config.seed)
-    net, trained = _assembled(config, dataset)
-    key = _trace_key(config, net, steps)
+    net, trained = _assembled(config, network)
+    key = _trace_key(config, network, steps)
     optimizer = recipes.make_optimizer(config, steps)
     optimizer.build(trained.trainable_variables)
     if keep_traced and key in _kept:
@@ -159,19 +161,30 @@ def _compiled(config, dataset, keep_traced):
     return net, trained
 
 
-def _assembled(config, dataset):
+def _network(config, dataset):
+    with _precision(config.precision):
+        return models.create_model(config.model, dataset.input_shape, dataset.num_classes, **config.model_args)
+
+
+@contextlib.contextmanager
+def _precision(policy):
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.precision)
+    keras.config.set_dtype_policy(policy)
     try:
-        net = models.create_model(config.model, dataset.input_shape, dataset.num_classes, **config.model_args)
-        net = _seeded(net, config.seed)
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _assembled(config, network):
+    """Return the seeded network, and the model to train: the network alone or behind its augmentation."""
+    with _precision(config.precision):
+        net = _seeded(network, config.seed)
         if config.augmentation is None:
             return net, net
         augmentation = _seeded(recipes.make_augmentation(config.augmentation), config.seed)
-        inputs = keras.Input(dataset.input_shape)
+        inputs = keras.Input(net.input_shape[1:])
         return net, keras.Model(inputs, net(augmentation(inputs)))
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _seeded(model, seed):
@@ -192,10 +205,10 @@ def _seeded(model, seed):
     )
 
 
-def _trace_key(config, net, steps):
+def _trace_key(config, network, steps):
     """Return all that a traced step depends on: a schedule's numbers are traced, a constant rate is a variable."""
     names = ["optimizer", "optimizer_args", "schedule", "loss", "label_smoothing", "augmentation", "ema", "precision"]
-    key = [architecture_digest(net), *(getattr(config, name) for name in names)]
+    key = [architecture_digest(network), *(getattr(config, name) for name in names)]
     if config.schedule != "constant":
         key += [config.schedule_args, config.learning_rate, steps]
     return json.dumps(key)
@@ -216,5 +229,6 @@ def _outcome(history, finite, test):
 
 
 @functools.lru_cache(maxsize=64)
-def _model_digest(builder, args, input_shape, num_classes):
-    return architecture_digest(builder(input_shape, num_classes, **json.loads(args)))
+def _model_digest(builder, args, input_shape, num_classes, precision):
+    with _precision(precision):
+        return architecture_digest(builder(input_shape, num_classes, **json.loads(args)))

@@ -81,6 +81,7 @@ class Dataset:
         return len(self.class_names)
 
 
+@functools.lru_cache(maxsize=1)  # runs of a sweep that differ in the model alone share their arrays
 def split(source, name, *, train_size=None, seed=1):
     """Take a validation set, and on wish a smaller training set, from the pool of a `Source`.
 

@@ -70,6 +70,33 @@ def run_experiment(experiment, *, workers=None, scheduler=None, refresh=False):
     return runs, history[history["run_id"].isin(runs["run_id"])].reset_index(drop=True)
 
 
+def stored_runs(experiment, profile="full"):
+    """Return what the store has of an experiment's runs, training nothing.
+
+    The stages are replayed on the stored rows, so that runs of an abandoned grid do not count. As in `run_experiment`,
+    a stage is planned only when all runs of the stages before are there.
+
+    Args:
+        experiment: An `Experiment`.
+        profile: `"smoke"` or `"full"`.
+    Returns:
+        `(runs, history, missing)`: DataFrames as from `run_experiment`, and how many runs the stages planned so far
+        lack: 0 if the experiment is complete.
+    """
+    root = results.results_dir(profile)
+    stored, history = results.read_runs(experiment.name, root), results.read_history(experiment.name, root)
+    if stored.empty:
+        return stored, history, len(experiment.stages[0](profile, stored))
+    stored = stored.set_index("run_id", drop=False)
+    asked, runs = {}, pd.DataFrame()
+    for stage in experiment.stages:
+        asked |= {config.run_id: None for config in stage(profile, runs)}
+        runs = stored.loc[[run_id for run_id in asked if run_id in stored.index]].reset_index(drop=True)
+        if missing := len(asked) - len(runs):
+            break
+    return runs, history[history["run_id"].isin(runs["run_id"])].reset_index(drop=True), missing
+
+
 def grid(arms, rates, seeds=(1,)):
     """Return every arm (`RunConfig`) at every learning rate with every seed."""
     return [arm.replace(learning_rate=rate, seed=seed) for arm in arms for rate in rates for seed in seeds]

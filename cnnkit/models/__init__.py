@@ -9,6 +9,7 @@ from cnnkit.models.keras_io import keras_mnist
 from cnnkit.models.lenet import lenet5, lenet5_modern
 
 _BUILDERS = {}
+MAIN = {"__main__", "__mp_main__"}  # a notebook or script, and what a worker process calls the same script
 
 
 def register(builder):
@@ -32,7 +33,7 @@ def register(builder):
     if first_two != ["input_shape", "num_classes"]:
         raise ValueError(f"Expected {name}(input_shape, num_classes, ...). Received first arguments: {first_two}.")
     taken = _BUILDERS.get(name)
-    if taken not in (None, builder) and not (taken.__module__ == builder.__module__ == "__main__"):
+    if taken not in (None, builder) and not {taken.__module__, builder.__module__} <= MAIN:
         raise ValueError(
             f"Expected a new model name. Received: {name!r}, which {taken.__module__} has. Rename the function."
         )
