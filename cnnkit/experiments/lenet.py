@@ -21,14 +21,14 @@ def arms(profile, epochs):
 
 
 def tune(profile, runs):
-    """Six learning rates each, at a quarter of the length."""
-    return grid(arms(profile, 3), RATES)
+    """Six learning rates each, at a shorter length."""
+    return grid(arms(profile, 2), RATES)
 
 
 def confirm(profile, runs):
     """Full length at the best learning rate, fresh seeds."""
-    full, count = (12, 5) if profile == "full" else (6, 2)
-    chosen = at_best_rate(arms(profile, 3), RATES, (1,), runs, FRESH[:count])
+    full, count = (8, 5) if profile == "full" else (6, 2)
+    chosen = at_best_rate(arms(profile, 2), RATES, (1,), runs, FRESH[:count])
     return [config.replace(epochs=full) for config in chosen]
 
 

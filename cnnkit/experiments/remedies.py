@@ -11,7 +11,7 @@ from cnnkit.claims import FRESH, Claim
 from cnnkit.config import RunConfig
 from cnnkit.experiments import Experiment, at_best_rate, grid
 
-RATES = (0.03, 0.1, 0.2, 0.4, 0.8, 1.6)
+RATES = (0.05, 0.1, 0.2, 0.4, 0.8)
 PLAIN = {"schedule": "constant", "ema": None, "model_args": {}}
 REMEDIES = {
     "decay": {"schedule": "exponential", "schedule_args": {"end": 0.01}},
