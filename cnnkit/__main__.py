@@ -68,9 +68,9 @@ def results(args):
 
 
 def claims(args):
-    from cnnkit import gallery
+    from cnnkit import gallery, wording
 
-    print(gallery.claims_table().to_string(index=False))
+    print(wording.tell_verdicts(gallery.claims_table(), indent=""))
 
 
 def verify(args):
@@ -172,7 +172,7 @@ def main(argv=None):
 
 
 def _prepare(command):
-    if command in (models, train, sweep, search, verify, results):
+    if command in (models, train, sweep, search, verify, results, claims):
         from cnnkit.quiet import import_keras
 
         import_keras()

@@ -31,5 +31,5 @@ class RunLog(keras.callbacks.Callback):
             "val_accuracy": "val_accuracy",
         }
         line = {names[name]: float(value) for name, value in logs.items() if name in names}
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        rate = float(self.model.optimizer.learning_rate)
         self.lines.append({"epoch": epoch + 1, **line, "learning_rate": rate, "seconds": round(self.seconds, 3)})

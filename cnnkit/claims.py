@@ -171,8 +171,9 @@ def _fresh(runs, arm):
 
 
 def _tuned(claim, runs, arm):
+    tried = select(runs, arm)
     try:
-        best = best_settings(select(runs, arm), claim.tuned)
+        best = best_settings(tried, claim.tuned)
     except ValueError:
         raise Undecided(f"no completed tuning run of {arm}") from None
     if best["tried"] < MIN_RATES:

@@ -8,16 +8,15 @@ import pandas as pd
 
 from cnnkit import claims, facts, plots, results
 from cnnkit.experiments import Experiment, list_experiments, load_experiment, stored_runs
-from cnnkit.wording import WIDTH, count_verdicts, markdown_table, tell_effect, tell_verdicts, terminal_table
-from cnnkit.wording import readable as readable_table
+from cnnkit.wording import count_verdicts, markdown_table, readable, tell_effect, tell_verdicts, terminal_table
 
 HEAD = """# Results
 
-Written by `make results` from the tables in this folder: every figure is drawn from them and every verdict is decided by
+Written by `make results` from the tables in this folder: every figure is drawn from them, every verdict decided by
 them. `make verify` trains a sample of their rows again and compares. `python -m cnnkit why FIGURE` says where a figure
-came from. Intervals are 95% Student-t over seeds, accuracies in % and their differences in percentage points (pp). A claim
-is SUPPORTED when the interval of its effect lies above the margin, REFUTED when it lies below zero or within the margin,
-else INCONCLUSIVE. All claims with their sources: [claims.csv](claims.csv).
+came from. Intervals are 95% Student-t over seeds, accuracies in %, their differences in percentage points (pp).
+A claim is SUPPORTED when the interval of its effect lies above the margin, REFUTED when it lies below zero or within
+the margin, else INCONCLUSIVE. All claims with their sources: [claims.csv](claims.csv).
 """
 
 
@@ -31,10 +30,11 @@ class Chapter:
     missing: int
 
     def verdicts(self):
-        """Return the verdicts of the experiment's claims as dicts; one whose runs are not all there decides nothing."""
+        """Return the verdicts on its claims; an experiment whose runs are not all there decides nothing."""
         runs = self.runs if not self.missing else self.runs.iloc[:0]
         rows = [claims.decide(claim, runs, self.history) for claim in self.experiment.claims]
-        return [row | {"reason": self.gap()} for row in rows] if self.missing and len(self.runs) else rows
+        rows = [row | {"reason": self.gap()} for row in rows] if self.missing and len(self.runs) else rows
+        return claims.as_table(rows)
 
     def gap(self):
         """Say how many runs are there and how many are not."""
@@ -53,20 +53,20 @@ def report(name, runs, history):
     experiment, profile = load_experiment(name), results.profile()
     folder = results.results_dir() / name
     parts = [f"\n{experiment.question}\n{_count(runs)}\n"]
-    try:
+    failed, figures = runs[runs["status"] == "failed"], []
+    for error, count in failed["error"].value_counts().head(3).items():
+        parts.append(f"{count} failed: {error}\n")
+    if len(failed):
+        parts.append("The same command tries failed runs again; there are no figures until none fails.\n")
+    else:
         parts.append(terminal_table(experiment.table(runs)) + "\n")
         figures = [path.name for path in save_figures(experiment, runs, history, folder, profile)]
-    except ValueError as error:
-        if not (runs["status"] == "failed").any():
-            raise
-        figures = []
-        parts.append(f"No table and no figures: too few runs ended. {error}\n")
     if experiment.claims:
         parts.append(f"Claims\n{tell_verdicts(claims.verdicts(experiment.claims, runs, history))}\n")
     parts.append(f"Written to {_short(folder)}: {', '.join(['runs.csv', 'history.csv', *figures])}")
     if profile == "smoke":
-        again = f"python -m cnnkit sweep {name} --profile full"
-        parts.append(f"A smoke run shows that everything works; it is too small to conclude from. In full: {again}")
+        parts.append("A smoke run shows that everything works; it is too small to conclude from. On the real data:")
+        parts.append(f"  python -m cnnkit sweep {name} --profile full")
     return "\n".join(parts)
 
 
@@ -86,8 +86,10 @@ def rebuild():
         results.rebuild(name, root)
     chapters = derive(root)
     lines = [f"  {chapter.experiment.name:18} {_status(chapter)}" for chapter in chapters]
-    verdicts = pd.read_csv(root / "claims.csv")
-    return "\n".join([*lines, f"Claims: {count_verdicts(verdicts)}.", f"Written to {_short(root)}."])
+    counted = count_verdicts(pd.read_csv(root / "claims.csv"))
+    return "\n".join(
+        [*lines, f"  {'all claims':18} {counted}", f"Written to {_short(root)}: README.md, claims.csv, figures"]
+    )
 
 
 def derive(folder):
@@ -96,15 +98,13 @@ def derive(folder):
     Returns:
         List of the experiments' `Chapter`s.
     """
-    chapters, table = stored_chapters(), claims_table()
+    chapters = stored_chapters()
+    table = claims_table(chapters)
     figures = {}
     for chapter in chapters:
-        name = chapter.experiment.name
-        figures[name] = {}
-        if len(chapter.runs) and not chapter.missing:
-            figures[name] = save_figures(
-                chapter.experiment, chapter.runs, chapter.history, Path(folder) / name, profile="full"
-            )
+        name, complete = chapter.experiment.name, len(chapter.runs) and not chapter.missing
+        drawn = (chapter.experiment, chapter.runs, chapter.history, Path(folder) / name, "full")
+        figures[name] = save_figures(*drawn) if complete else {}
     # Nine digits hold what is known, and are the same on machines whose last bits are not.
     text = table.to_csv(index=False, lineterminator="\n", float_format="%.9g")
     results.write_atomically(Path(folder) / "claims.csv", text)
@@ -118,9 +118,10 @@ def stored_chapters():
     return [Chapter(experiment, *stored_runs(experiment)) for experiment in experiments]
 
 
-def claims_table():
+def claims_table(chapters=None):
     """Return the verdicts on all claims and facts from the committed rows: the columns of `claims.csv`."""
-    rows = [row for chapter in stored_chapters() for row in chapter.verdicts()]
+    chapters = stored_chapters() if chapters is None else chapters
+    rows = [row for chapter in chapters for row in chapter.verdicts().to_dict("records")]
     return claims.as_table(rows + [facts.check(fact) for fact in facts.FACTS])
 
 
@@ -167,20 +168,16 @@ def _section(chapter, table, figures):
     experiment, runs = chapter.experiment, chapter.runs
     parts = [f"## {experiment.name}\n\n{experiment.question}\n"]
     if chapter.missing:
-        parts.append(f"**{chapter.gap().capitalize()}.** No figure, no table and no verdict until the rest is trained.\n")
+        parts.append(
+            f"**{chapter.gap().capitalize()}.** No figure, no table and no verdict until the rest is trained.\n"
+        )
     else:
         parts += [f"![{words}]({experiment.name}/{path.name})\n" for path, words in figures.items()]
-        parts.append(markdown_table(readable_table(experiment.table(runs))) + "\n")
+        parts.append(markdown_table(readable(experiment.table(runs))) + "\n")
     decided = table[table["experiment"] == experiment.name]
     if len(decided):
         parts.append(_claims_markdown(decided))
-    made = {
-        "on": "device",
-        "with": "backend",
-        "Keras": "keras",
-        "cnnkit": "cnnkit",
-        "commit": "commit",
-    }
+    made = {"on": "device", "with": "backend", "Keras": "keras", "cnnkit": "cnnkit", "commit": "commit"}
     origin = ", ".join(f"{word} {' and '.join(sorted(set(runs[name].dropna())))}" for word, name in made.items())
     parts.append(f"Made by `python -m cnnkit sweep {experiment.name} --profile full`: {_count(runs)}, {origin}.\n")
     return "\n".join(parts)
@@ -206,11 +203,7 @@ def _count(runs):
 def _status(chapter):
     if chapter.runs.empty:
         return "no rows yet"
-    return chapter.gap() if chapter.missing else f"{_count(chapter.runs)}; {count_verdicts(_frame(chapter))}"
-
-
-def _frame(chapter):
-    return claims.as_table(chapter.verdicts())
+    return chapter.gap() if chapter.missing else f"{_count(chapter.runs)}; {count_verdicts(chapter.verdicts())}"
 
 
 def _short(path):

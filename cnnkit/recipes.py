@@ -91,7 +91,7 @@ AUGMENTATIONS = {
 }
 
 
-SET_BY_CONFIG = ("learning_rate", "use_ema", "ema_momentum", "rate", "steps")  # no arguments: a config has fields for them
+SET_BY_CONFIG = ("learning_rate", "use_ema", "ema_momentum", "rate", "steps")  # fields of a config
 
 
 def check_name(what, name, table):

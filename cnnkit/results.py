@@ -95,7 +95,7 @@ def stage(row, history, experiment, root=None, *, replace=False):
         OSError: If the folder cannot be written or the disk is full.
     """
     record = {"row": row, "history": history.to_dict("records"), "replace": replace}
-    name = f"{row['run_id']}.{time.time_ns()}.json"  # another process may have the same run: no name twice, oldest first
+    name = f"{row['run_id']}.{time.time_ns()}.json"  # no name twice, and oldest first
     write_atomically(_staging(experiment, root) / name, json.dumps(record))
 
 
@@ -171,7 +171,7 @@ def _staged_files(experiment, root):
 def _read_table(source):
     if isinstance(source, Path) and not source.exists():
         return pd.DataFrame(columns=["run_id", "epoch" if source.stem == "history" else "status"])
-    return pd.read_csv(source, dtype=dict.fromkeys(TEXT_COLUMNS, "str"), float_precision="round_trip", low_memory=False)
+    return pd.read_csv(source, dtype=dict.fromkeys(TEXT_COLUMNS, "str"), low_memory=False)
 
 
 def _merged(experiment, root):

@@ -84,7 +84,7 @@ def _start(stack, workers, scheduler):
         options = {
             "n_workers": workers,
             "threads_per_worker": 1,
-            "dashboard_address": None,
+            "dashboard_address": "127.0.0.1:0",  # no dashboard without bokeh; None would take port 8787 or warn
             "preload": ["cnnkit.quiet"],
         }
         local = stack.enter_context(distributed.LocalCluster(silence_logs=logging.CRITICAL, **options))

@@ -106,12 +106,12 @@ def fingerprint(config):
 
 
 def architecture_digest(model):
-    """Return the sha256 of a Keras model's architecture; layer names, which count up in a process, do not matter."""
+    """Return the sha256 of a Keras model's architecture, layer names (they count up in a process) and seeds left out."""
     names = {layer.name: f"layer{i}" for i, layer in enumerate([model, *model._flatten_layers(include_self=False)])}
 
     def renamed(value):
         if isinstance(value, dict):
-            return {key: renamed(item) for key, item in value.items()}
+            return {key: renamed(item) for key, item in value.items() if key != "seed"}
         if isinstance(value, (list, tuple)):
             return [renamed(item) for item in value]
         return names.get(value, value) if isinstance(value, str) else value

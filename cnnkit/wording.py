@@ -65,9 +65,9 @@ def tell_verdicts(verdicts, indent="  "):
     for verdict in verdicts.to_dict("records"):
         text = f"{verdict['text']} ({verdict['id']})"
         first = f"{indent}{verdict['verdict']:14}"
-        lines.append(textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=margin))
+        lines.append(textwrap.fill(text, WIDTH, break_on_hyphens=False, initial_indent=first, subsequent_indent=margin))
         why = "; ".join(part for part in (tell_effect(verdict), verdict["reason"]) if part)
-        lines.append(textwrap.fill(why, WIDTH, initial_indent=margin, subsequent_indent=margin))
+        lines.append(textwrap.fill(why, WIDTH, break_on_hyphens=False, initial_indent=margin, subsequent_indent=margin))
     return "\n".join(lines)
 
 

@@ -23,6 +23,9 @@ class Experiment:
         figures: Function `(runs, history) -> dict of file stem to Axes or Figure`.
         table: Function `(runs) -> DataFrame`, the summary for the gallery.
         claims: `Claim`s that its rows decide.
+        run: Function `(profile, client, refresh) -> DataFrame` instead of stages, where every next run depends on the
+            last ones: it trains, and returns one line a trial with its `run_id`. These lines are kept in `trials.csv`,
+            and `runs` then has one line a trial: what is known of the trial, and its run's row.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Experiment:
     figures: Callable
     table: Callable
     claims: tuple[Claim, ...] = ()
+    run: Callable | None = None
 
 
 def list_experiments():
@@ -62,6 +66,11 @@ def run_experiment(experiment, *, workers=None, scheduler=None, refresh=False):
         experiment = load_experiment(experiment)
     runs = pd.DataFrame()
     with sweeps.cluster(workers, scheduler) as client:
+        if experiment.run is not None:
+            trials = experiment.run(results.profile(), client=client, refresh=refresh)
+            path = results.results_dir() / experiment.name / "trials.csv"
+            results.write_atomically(path, trials.to_csv(index=False, lineterminator="\n"))
+            runs, _ = _stored_trials(experiment, results.results_dir())
         for stage in experiment.stages:
             configs = stage(results.profile(), runs)
             rows = sweeps.run_all(configs, experiment.name, client=client, refresh=refresh)
@@ -84,6 +93,9 @@ def stored_runs(experiment, profile="full"):
         lack: 0 if the experiment is complete.
     """
     root = results.results_dir(profile)
+    if experiment.run is not None:
+        runs, missing = _stored_trials(experiment, root)
+        return runs, results.read_history(experiment.name, root), missing
     stored, history = results.read_runs(experiment.name, root), results.read_history(experiment.name, root)
     if stored.empty:
         return stored, history, len(experiment.stages[0](profile, stored))
@@ -95,6 +107,17 @@ def stored_runs(experiment, profile="full"):
         if missing := len(asked) - len(runs):
             break
     return runs, history[history["run_id"].isin(runs["run_id"])].reset_index(drop=True), missing
+
+
+def _stored_trials(experiment, root):
+    """Return one line a trial of `trials.csv` with its run's row, and how many of these rows are missing."""
+    path = root / experiment.name / "trials.csv"
+    stored = results.read_runs(experiment.name, root)
+    if stored.empty or not path.exists():
+        return stored.iloc[:0], 1
+    trials = pd.read_csv(path, dtype={"run_id": "str"}, float_precision="round_trip")
+    runs = trials[["run_id", *trials.columns.difference(stored.columns, sort=False)]].merge(stored, on="run_id")
+    return runs, len(trials) - len(runs)
 
 
 def grid(arms, rates, seeds=(1,)):

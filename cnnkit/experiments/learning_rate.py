@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cnnkit import plots
-from cnnkit.claims import FRESH, Claim
+from cnnkit.claims import FRESH, Claim, best_settings
 from cnnkit.config import RunConfig
 from cnnkit.experiments import Experiment, at_best_rate, grid
 
@@ -88,6 +88,20 @@ def batch_grid(runs):
     return rows[shared == shared.max()]
 
 
+def best_by_batch(runs):
+    """Return one line a batch size: its best learning rate on validation, and whether it is at the grid's edge."""
+    best = {size: best_settings(rows) for size, rows in batch_grid(runs).groupby("batch_size")}
+    return pd.DataFrame.from_dict(best, orient="index").rename_axis("batch_size").reset_index()
+
+
+def by_factor(runs):
+    """Return the fresh rows of `confirm`, named in `rate`: the best rate, a hundredth and a hundred times that."""
+    fresh = runs[runs["seed"].isin(FRESH)]
+    tried, words = sorted(fresh["learning_rate"].unique()), ("best / 100", "best", "best × 100")
+    names = {rate: f"{rate:g} ({word})" for rate, word in zip(tried, words, strict=True)}
+    return fresh.assign(rate=pd.Categorical(fresh["learning_rate"].map(names), names.values()))
+
+
 def basin(runs, width=0.01):
     """Measure how forgiving a sweep is.
 
@@ -106,13 +120,42 @@ def basin(runs, width=0.01):
 
 
 def figures(runs, history):
-    """Validation accuracy against learning rate for both networks, and against rate and batch size."""
+    """Validation accuracy against learning rate for both networks, over epochs, and against rate and batch size."""
     by_network = sweeps(runs)
+    lines = history.merge(by_factor(runs)[["run_id", "rate", "seed"]], on="run_id")
     return {
         "sweep_lenet5": plots.plot_sweep(by_network["lenet5_modern"], hue="optimizer", chance=0.1),
         "sweep_caffe_quick": plots.plot_sweep(by_network["caffe_quick"], hue="optimizer", chance=0.1),
-        "batch_size": plots.plot_heatmap(batch_grid(runs), x="learning_rate", y="batch_size"),
+        "too_small_too_big": plots.plot_curves(lines, metric="accuracy", hue="rate"),
+        "batch_size": plot_batch_grid(runs),
     }
+
+
+def plot_batch_grid(runs):
+    """Plot accuracy by rate and batch size, a ring at each size's best rate, and a line of rates in proportion to it.
+
+    Args:
+        runs: DataFrame, the experiment's rows.
+    Returns:
+        `matplotlib.axes.Axes`. The line's constant is the geometric mean of best rate / batch size.
+    """
+    cells, best = batch_grid(runs), best_by_batch(runs)
+    ax = plots.plot_heatmap(cells, x="learning_rate", y="batch_size")
+    ax.autoscale(False)
+    sizes = np.array([cells["batch_size"].min(), cells["batch_size"].max()])
+    constant = np.exp(np.log(best["learning_rate"] / best["batch_size"]).mean())
+    line = {"color": "w", "linestyle": "--", "linewidth": 1.5}
+    ax.plot(_places(constant * sizes, cells["learning_rate"]), _places(sizes, cells["batch_size"]), **line)
+    ring = {"marker": "o", "markersize": 26, "markerfacecolor": "none", "markeredgecolor": "w", "linestyle": ""}
+    ax.plot(*(_places(best[name], cells[name]) for name in ("learning_rate", "batch_size")), **ring)
+    ax.set_title("rings: the best rate; dashed: rate in proportion to batch size", fontsize="medium")
+    return ax
+
+
+def _places(values, grid):
+    """Return where values stand on a heat map's axis, whose cells are one wide and evenly spaced on a log scale."""
+    low, high = np.log(grid.min()), np.log(grid.max())
+    return 0.5 + (np.log(values) - low) / (high - low) * (grid.nunique() - 1)
 
 
 def table(runs):

@@ -40,12 +40,14 @@ def label(runs):
 
 
 def figures(runs, history):
-    """The learning rates tried, and test accuracy by arm."""
+    """The learning rates tried, test accuracy by arm, and validation accuracy over the epochs."""
     runs = runs.assign(arm=label(runs))
     fresh = runs["seed"].isin(FRESH)
+    lines = history.merge(runs.loc[fresh, ["run_id", "arm", "seed"]], on="run_id")
     return {
         "tuning": plots.plot_sweep(runs[~fresh], hue="arm"),
         "accuracy": plots.plot_intervals(table(runs), y="arm", metric="test_accuracy"),
+        "curves": plots.plot_curves(lines, metric="val_accuracy", hue="arm"),
     }
 
 

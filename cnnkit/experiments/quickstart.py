@@ -1,8 +1,9 @@
 """LeNet-5 on handwritten digits: which learning rate, and how good with it?
 
-Run:     python -m cnnkit sweep quickstart            (smoke: digits, offline)
-         python -m cnnkit sweep quickstart --profile full   (MNIST)
-Expect:  smoke about 97% on digits; full about 99% on MNIST.
+Run:     python -m cnnkit sweep quickstart                   (smoke: digits, offline, about a minute)
+         python -m cnnkit sweep quickstart --profile full    (MNIST, about 12 minutes of one core)
+Expect:  full: learning rate 0.2, with it 98.9% on MNIST. smoke: 0.2 wins with its one seed, but stands so near the
+         cliff that one of three fresh seeds falls: 96%, 92% and chance.
 """
 
 from cnnkit import plots, results
@@ -31,18 +32,19 @@ def confirm(profile, runs):
 
 
 def figures(runs, history):
-    """The sweep, and the learning curves of the confirmed runs."""
-    fresh = runs["seed"].isin(FRESH)
+    """The sweep, and the learning curves of the confirmed runs: a line each where they are too few for a band."""
+    fresh = runs[runs["seed"].isin(FRESH)]
+    lines = history.merge(fresh[["run_id", "seed"]], on="run_id")
     return {
-        "sweep": plots.plot_sweep(runs[~fresh]),
-        "curves": plots.plot_curves(history[history["run_id"].isin(runs.loc[fresh, "run_id"])]),
+        "sweep": plots.plot_sweep(runs[~runs["seed"].isin(FRESH)], chance=0.1),
+        "curves": plots.plot_curves(lines, hue="seed" if len(fresh) < 5 else None),
     }
 
 
 def table(runs):
-    """Mean test accuracy by learning rate, sweep and confirmation apart."""
-    runs = runs.assign(stage=runs["seed"].isin(FRESH).map({True: "fresh seeds", False: "sweep"}))
-    return results.summarise(runs, ["stage", "dataset", "learning_rate"], "test_accuracy")
+    """Mean test accuracy by learning rate: of the runs that chose it, and of those that confirm it."""
+    runs = runs.assign(stage=runs["seed"].isin(FRESH).map({False: "choose", True: "confirm"}))
+    return results.summarise(runs, ["stage", "dataset", "epochs", "learning_rate"], "test_accuracy")
 
 
 EXPERIMENT = Experiment(

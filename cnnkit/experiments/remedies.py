@@ -6,6 +6,8 @@ Expect:  about 96% on MNIST from 10,000 images for all eight combinations.
 
 import itertools
 
+import pandas as pd
+
 from cnnkit import plots, results
 from cnnkit.claims import FRESH, Claim
 from cnnkit.config import RunConfig
@@ -46,16 +48,50 @@ def confirm(profile, runs):
     return at_best_rate(arms(profile), RATES, (1,), runs, FRESH[: 5 if profile == "full" else 2])
 
 
+def switches(runs):
+    """Return a frame of the three remedies, True where a row has them."""
+    return pd.DataFrame(
+        {
+            "decay": runs["schedule"] == "exponential",
+            "L2": runs["model_args"] != "{}",
+            "average": runs["ema"].notna(),
+        }
+    )
+
+
 def label(runs):
     """Return the remedies of each row, in words."""
-    decay, ema, l2 = runs["schedule"] == "exponential", runs["ema"].notna(), runs["model_args"] != "{}"
-    words = [", ".join(itertools.compress(REMEDIES, flags)) for flags in zip(decay, l2, ema, strict=True)]
-    return [word or "none" for word in words]
+    return [", ".join(itertools.compress(REMEDIES, row)) or "none" for row in switches(runs).to_numpy()]
+
+
+def effects(runs):
+    """Return the main effects and interactions of the 2³ factorial on test accuracy, one a line, with intervals.
+
+    A remedy's effect is the mean of the four arms with it minus that of the four without; the interaction of two is
+    half of how much the one's effect changes when the other is there. Each seed gives one value of each, hence n; a seed of
+    which a run diverged gives none.
+    """
+    fresh = runs[runs["seed"].isin(FRESH)]
+    signs = switches(fresh) * 2 - 1
+    columns = {}
+    for names in itertools.chain.from_iterable(itertools.combinations(REMEDIES, size) for size in (1, 2, 3)):
+        # Four arms have the sign +1 and four -1: the signed sum over 4 is the difference of their means.
+        columns[" × ".join(names)] = (
+            (signs[list(names)].prod(axis=1) * fresh["test_accuracy"] / 4).groupby(fresh["seed"]).sum(min_count=8)
+        )
+    by_seed = pd.DataFrame(columns).melt(var_name="effect of", value_name="effect")
+    summary = results.summarise(by_seed, "effect of", "effect").rename(columns={"mean": "effect"})
+    return summary.set_index("effect of").loc[list(columns)].reset_index().assign(margin=MARGIN)
 
 
 def figures(runs, history):
-    """Test accuracy of the eight combinations."""
-    return {"accuracy": plots.plot_intervals(table(runs).sort_values("mean"), y="remedies", metric="test_accuracy")}
+    """The learning rates tried, test accuracy of the eight combinations, and the effects of the factorial."""
+    runs = runs.assign(remedies=label(runs))
+    return {
+        "tuning": plots.plot_sweep(runs[~runs["seed"].isin(FRESH)], hue="remedies"),
+        "accuracy": plots.plot_intervals(table(runs).sort_values("mean"), y="remedies", metric="test_accuracy"),
+        "effects": plots.plot_intervals(effects(runs), y="effect of", x="effect", metric="test_accuracy", reference=0),
+    }
 
 
 def table(runs):
@@ -73,7 +109,7 @@ def _claim(id, text, names):
         experiment="remedies",
         better=PLAIN | _fields(names),
         worse=PLAIN,
-        margin=0.001,
+        margin=MARGIN,
     )
 
 

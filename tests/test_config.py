@@ -1,0 +1,195 @@
+"""A run is a value: what it may be, and its name, which never changes."""
+
+import io
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cnnkit import models, recipes, training
+from cnnkit.config import RunConfig
+from cnnkit.data import list_datasets
+
+# These names stand in committed tables: a change here would orphan their rows.
+PINNED = {
+    "44136fa355b3": {},
+    "da15c8351eb2": {"learning_rate": 0.05, "seed": 3},
+    "1138635aa306": {"optimizer_args": {"momentum": 0.9, "nesterov": True}, "train_size": 1000},
+}
+DEFAULTS = {
+    "dataset": "digits",
+    "train_size": None,
+    "model": "lenet5_modern",
+    "model_args": {},
+    "optimizer": "sgd",
+    "optimizer_args": {},
+    "learning_rate": 0.1,
+    "schedule": "constant",
+    "schedule_args": {},
+    "batch_size": 32,
+    "epochs": 5,
+    "loss": "crossentropy",
+    "augmentation": None,
+    "label_smoothing": 0.0,
+    "ema": None,
+    "early_stopping": None,
+    "precision": "float32",
+    "seed": 1,
+}
+EVERYTHING = {
+    "dataset": "shapes",
+    "train_size": 500,
+    "model": "mlp",
+    "model_args": {"units": (64, 32), "dropout_rate": 0.5},
+    "optimizer": "adamw",
+    "optimizer_args": {"weight_decay": 0.01, "beta_1": 0.8},
+    "learning_rate": 0.002,
+    "schedule": "step",
+    "schedule_args": {"drop": 0.2, "at": [0.5, 0.8]},
+    "batch_size": 16,
+    "epochs": 2,
+    "augmentation": "flip+shift",
+    "label_smoothing": 0.1,
+    "ema": 0.9,
+    "early_stopping": 3,
+    "precision": "mixed_bfloat16",
+    "seed": 7,
+}
+
+
+def refuse(pattern, **fields):
+    with pytest.raises(ValueError, match=pattern) as caught:
+        RunConfig(**fields)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "field, value, valid",
+    [
+        ("dataset", "mnits", list_datasets()),
+        ("model", "lenet", models.list_models()),
+        ("optimizer", "sdg", recipes.OPTIMIZERS),
+        ("schedule", "cosin", recipes.SCHEDULES),
+        ("loss", "mse", recipes.LOSSES),
+        ("augmentation", "flop", recipes.AUGMENTATIONS),
+        ("augmentation", "", recipes.AUGMENTATIONS),
+        ("precision", "float16", ["float32", "mixed_bfloat16"]),
+        ("model_args", {"width": 3}, []),
+        ("optimizer_args", {"momentom": 0.9}, ["momentum", "nesterov"]),
+        ("optimizer_args", {"learning_rate": 0.9}, ["momentum", "nesterov"]),
+        ("schedule_args", {"end": 0.1}, ["none"]),
+        ("learning_rte", 0.1, DEFAULTS),
+    ],
+)
+def test_an_unknown_name_lists_the_valid_ones(field, value, valid):
+    message = refuse("Expected .*Received: ", **{field: value})
+    assert all(name in message for name in valid)
+    assert (next(iter(value)) if isinstance(value, dict) else str(value) if field in DEFAULTS else field) in message
+
+
+def test_the_message_names_the_augmentation_that_is_unknown():
+    refuse("augmentation='flop'", augmentation="flip+flop")
+
+
+def test_arguments_of_a_schedule_are_listed_without_what_the_config_sets():
+    assert "among warmup, end." in refuse("schedule_args of cosine", schedule="cosine", schedule_args={"rate": 1})
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        *[("learning_rate", value) for value in (0, -0.1, math.nan, math.inf, True, "0.1", None)],
+        *[("seed", value) for value in (0, -1, 1.5, True, "1", None)],
+        *[("batch_size", value) for value in (0, -1, 0.5, math.nan, math.inf, None)],
+        *[("epochs", value) for value in (0, -1, False)],
+        *[("train_size", value) for value in (0, -5, 10.5, "all")],
+        *[("ema", value) for value in (0, 1, -0.1, math.nan, True)],
+        *[("label_smoothing", value) for value in (-0.1, 1, math.nan, None)],
+        *[("early_stopping", value) for value in (0, -1, True)],
+        *[("model_args", value) for value in (None, "a", {"units": {1, 2}}, {"units": math.nan})],
+        *[("optimizer_args", value) for value in ([], {"momentum": 2}, {"momentum": "a"})],
+    ],
+)
+def test_an_impossible_value_is_refused(field, value):
+    assert field in refuse("Expected .*Received: ", **{field: value})
+
+
+def test_impossible_values_of_a_schedule_are_refused():
+    refuse("Expected arguments .* step", schedule="step", schedule_args={"at": "half"})
+    refuse("Expected arguments .* exponential", schedule="exponential", schedule_args={"end": "a"})
+
+
+def test_smoothed_labels_need_probabilities():
+    refuse("0 but for the loss crossentropy", loss="hinge", label_smoothing=0.1)
+
+
+def test_a_batch_larger_than_the_set_is_refused():
+    training.check(RunConfig(train_size=100, batch_size=100))
+    with pytest.raises(ValueError, match=r"batch_size of at most 100, .* of digits\. Received: batch_size=101"):
+        training.check(RunConfig(train_size=100, batch_size=101))
+
+
+@pytest.mark.parametrize("train_size", [9, 1290, 10**6])
+def test_an_impossible_train_size_is_refused(train_size):
+    with pytest.raises(ValueError, match=rf"Expected train_size .* digits\. Received: train_size={train_size}"):
+        training.check(RunConfig(train_size=train_size))
+
+
+def test_a_model_that_does_not_fit_the_images_is_refused():
+    with pytest.raises(ValueError, match=r"lenet5 expected input_shape .*Received: input_shape=\(32, 32, 3\)"):
+        training.fingerprint(RunConfig(dataset="shapes", model="lenet5"))
+
+
+def test_defaults_never_change():
+    assert RunConfig().to_row() == {k: "{}" if k.endswith("_args") else v for k, v in DEFAULTS.items()}
+
+
+@pytest.mark.parametrize("run_id, fields", PINNED.items())
+def test_ids_never_change(run_id, fields):
+    assert RunConfig(**fields).run_id == run_id
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ({"learning_rate": 1}, {"learning_rate": 1.0}),
+        ({"seed": 2}, {"seed": np.int64(2)}),
+        ({"epochs": 4.0}, {"epochs": 4}),
+        ({"model": "mlp", "model_args": {"units": (8, 4)}}, {"model": "mlp", "model_args": {"units": [8, 4]}}),
+        ({"model": "mlp", "model_args": {"l2": 0}}, {"model": "mlp", "model_args": {"l2": 0.0}}),
+        ({"optimizer": "adam", "optimizer_args": {"beta_1": 0.8, "beta_2": 0.9}},
+         {"optimizer": "adam", "optimizer_args": {"beta_2": 0.9, "beta_1": 0.8}}),
+        (DEFAULTS, {}),
+    ],
+)  # fmt: skip
+def test_equal_configs_have_equal_ids(one, other):
+    one, other = RunConfig(**one), RunConfig(**other)
+    assert one == other and one.run_id == other.run_id and hash(one) == hash(other)
+
+
+def test_every_field_is_part_of_the_id():
+    changed = {**EVERYTHING, "loss": "hinge", "label_smoothing": 0}
+    base = RunConfig(model="mlp", optimizer="adamw", schedule="step")
+    ids = {base.replace(**{name: value}).run_id for name, value in changed.items() if name != "label_smoothing"}
+    ids.add(base.replace(label_smoothing=0.1).run_id)
+    assert len(ids | {base.run_id}) == len(DEFAULTS) - 3 + 1  # model, optimizer and schedule are those of the base
+
+
+def test_arguments_given_are_not_shared_with_the_caller():
+    args = {"momentum": 0.9}
+    config = RunConfig(optimizer_args=args)
+    run_id = RunConfig(optimizer_args={"momentum": 0.9}).run_id
+    args["momentum"] = 0.5
+    assert config.run_id == run_id
+
+
+@pytest.mark.parametrize("fields", [{}, EVERYTHING, {"model": "mlp", "model_args": {"units": []}}])
+def test_a_row_gives_its_config_back_also_through_csv(fields):
+    config = RunConfig(**fields)
+    assert RunConfig.from_row(config.to_row()) == config
+    frame = pd.DataFrame([config.to_row(), RunConfig().to_row(), RunConfig(train_size=100, ema=0.5).to_row()])
+    text = frame.to_csv(index=False)
+    read = pd.read_csv(io.StringIO(text))
+    again = RunConfig.from_row(read.iloc[0])
+    assert again == config and again.run_id == config.run_id
