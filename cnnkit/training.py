@@ -106,7 +106,7 @@ def fingerprint(config):
 
 
 def architecture_digest(model):
-    """Return the sha256 of a Keras model's architecture, layer names (they count up in a process) and seeds left out."""
+    """Return the sha256 of a Keras model's architecture, without seeds and layer names, which count up in a process."""
     names = {layer.name: f"layer{i}" for i, layer in enumerate([model, *model._flatten_layers(include_self=False)])}
 
     def renamed(value):

@@ -27,7 +27,7 @@ def sweep(profile, runs):
 def confirm(profile, runs):
     """The best learning rate on validation, with fresh seeds; in full on all of MNIST."""
     rate = best_settings(runs)["learning_rate"]
-    base = BASE[profile] if profile == "smoke" else BASE[profile].replace(train_size=None, epochs=10)
+    base = BASE[profile] if profile == "smoke" else BASE[profile].replace(train_size=None, epochs=5)
     return [base.replace(learning_rate=rate, seed=seed) for seed in FRESH[: 3 if profile == "smoke" else 5]]
 
 

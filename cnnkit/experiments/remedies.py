@@ -13,6 +13,7 @@ from cnnkit.claims import FRESH, Claim
 from cnnkit.config import RunConfig
 from cnnkit.experiments import Experiment, at_best_rate, grid
 
+MARGIN = 0.001  # a tenth of a percentage point
 RATES = (0.05, 0.1, 0.2, 0.4, 0.8)
 PLAIN = {"schedule": "constant", "ema": None, "model_args": {}}
 REMEDIES = {
@@ -24,7 +25,7 @@ REMEDIES = {
 
 def arms(profile):
     """All eight combinations of the three, on one hidden layer of 512 units and 10,000 images."""
-    base = RunConfig(dataset="mnist", train_size=10_000, model="mlp", batch_size=64, epochs=10)
+    base = RunConfig(dataset="mnist", train_size=10_000, model="mlp", batch_size=64, epochs=6)
     if profile == "smoke":
         base = base.replace(dataset="digits", train_size=None, epochs=2)
     corners = itertools.product((False, True), repeat=len(REMEDIES))
@@ -68,8 +69,8 @@ def effects(runs):
     """Return the main effects and interactions of the 2³ factorial on test accuracy, one a line, with intervals.
 
     A remedy's effect is the mean of the four arms with it minus that of the four without; the interaction of two is
-    half of how much the one's effect changes when the other is there. Each seed gives one value of each, hence n; a seed of
-    which a run diverged gives none.
+    half of how much the one's effect changes when the other is there. Each seed gives one value of each, hence n; a
+    seed of which a run diverged gives none.
     """
     fresh = runs[runs["seed"].isin(FRESH)]
     signs = switches(fresh) * 2 - 1

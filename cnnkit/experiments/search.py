@@ -54,20 +54,19 @@ def plot_settings(trials):
     whole = trials[trials["epochs"] == trials["epochs"].max()].drop_duplicates(["algorithm", "run_id"])
     whole = whole.assign(accuracy=100 * whole["score"])
     figure, axes = plt.subplots(1, len(SPACE), figsize=(12, 3.6), sharey=True, layout="constrained")
-    look = {"y": "accuracy", "hue": "algorithm", "hue_order": ALGORITHMS, "palette": "colorblind"}
+    look = {"hue": "algorithm", "hue_order": sorted(ALGORITHMS), "palette": "colorblind", "alpha": 0.7}
     for ax, (name, values) in zip(axes, SPACE.items(), strict=True):
-        draw = sns.scatterplot if isinstance(values, Range) else sns.stripplot
-        shape = {"style": "algorithm", "style_order": ALGORITHMS} if isinstance(values, Range) else {"dodge": True}
-        draw(whole, x=name, ax=ax, alpha=0.7, legend=ax is axes[0], **look, **shape)
+        if isinstance(values, Range):
+            sns.scatterplot(whole, x=name, y="accuracy", ax=ax, style="algorithm", legend=ax is axes[0], **look)
+            ax.set_xscale("log" if values.log else "linear")
+        else:  # jitter would be drawn anew in every figure
+            sns.stripplot(whole, x=name, y="accuracy", ax=ax, dodge=True, jitter=False, legend=False, **look)
         ax.set(xlabel=name.split(".")[-1].replace("_", " ").capitalize(), ylabel="Validation accuracy (%)")
-        if isinstance(values, Range) and values.log:
-            ax.set_xscale("log")
         sns.despine(ax=ax)
-    lost = whole["score"].isna().sum()
-    words = (
-        f"{len(whole)} trials of {whole['epochs'].max()} epochs; {lost} of them diverged or failed and are not drawn"
-    )
-    figure.supxlabel(words, fontsize=8, color="0.35")
+    sns.move_legend(axes[0], "upper left", title=None, frameon=False)
+    lost, epochs = whole["score"].isna().sum(), whole["epochs"].max()
+    words = f"{len(whole)} trials of {epochs} epochs; {lost} of them diverged or failed, and are not drawn"
+    figure.suptitle(words, fontsize=8, color="0.35")
     return figure
 
 

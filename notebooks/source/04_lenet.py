@@ -1,14 +1,15 @@
 # %% [markdown]
 # # 04 LeNet: what did LeNet-5 do?
 #
-# In 1998 LeCun, Bottou, Bengio and Haffner described a network that read the amounts on bank cheques. Almost every part
-# of a modern image network is already in it: small filters that slide over the image, maps that shrink while their
-# number grows, dense layers at the end, all trained by backpropagation. It then waited: AlexNet, which made such
-# networks famous, came 14 years later, in 2012.
+# In 1998 LeCun, Bottou, Bengio and Haffner described a network that read the amounts on bank cheques. Almost every
+# part of a modern image network is already in it: small filters that slide over the image, maps that shrink while
+# their number grows, dense layers at the end, all trained by backpropagation. It then waited: AlexNet, which made
+# such networks famous, came 14 years later, in 2012.
 #
-# What is taught under the name LeNet-5 today is a different network. This notebook builds **both**, counts every weight
-# of each, trains them to see whether they reach the **0.95% test error** that the paper reports on MNIST, looks inside,
-# and tries three remedies that textbooks recommend on the same data: a falling learning rate, L2 and averaged weights.
+# What is taught under the name LeNet-5 today is a different network. This notebook builds **both**, counts every
+# weight of each, trains them to see whether they reach the **0.95% test error** that the paper reports on MNIST,
+# looks inside, and tries three remedies that textbooks recommend on the same data: a falling learning rate, L2 and
+# averaged weights.
 #
 # **Predict first.** Write down your answers; the cells below give theirs.
 #
@@ -18,8 +19,8 @@
 # 4. Instead of the last weights you use the mean of the last hundred. Does the network get better, worse or neither?
 
 # %% [markdown]
-# **Two sizes.** `smoke` reads 1,797 small digits that come with scikit-learn: it needs no network and about a minute, and
-# is too small to conclude from. `full` takes the runs on MNIST from the committed tables. This cell chooses.
+# **Two sizes.** `smoke` reads 1,797 small digits that come with scikit-learn: it needs no network and about a minute,
+# and is too small to conclude from. `full` takes the runs on MNIST from the committed tables. This cell chooses.
 
 # %% tags=["parameters"]
 import os
@@ -78,12 +79,12 @@ pd.DataFrame(cost, index=runs.keys()).round(1)
 # %%
 old = create_model("lenet5", (32, 32, 1), 10)
 layers = anatomy.layer_table(old).set_index("layer")
-anatomy.draw_network(layers.reset_index());  # the semicolon hides the text of the last value  # fmt: skip
+ax = anatomy.draw_network(layers.reset_index())
 
 # %% [markdown]
-# Why does the image have 32 pixels a side, when the digits of MNIST fit into 20 of its 28? So that the end of a stroke
-# or a corner can also appear in the *centre* of the field of the highest detectors. The table's `receptive_field` says
-# how many pixels of the image one unit sees along a side; in C5 it is the whole image.
+# Why does the image have 32 pixels a side, when the digits of MNIST fit into 20 of its 28? So that the end of a
+# stroke or a corner can also appear in the *centre* of the field of the highest detectors. The table's
+# `receptive_field` says how many pixels of the image one unit sees along a side; in C5 it is the whole image.
 
 # %%
 named = ["C1", "S2", "C3", "S4", "C5", "F6", "output"]
@@ -99,10 +100,10 @@ layers.loc[["pixels", *named], ["type", "output_shape", "kernel_size", "num_para
 # +\underbrace{60\cdot 25+16}_{\text{C3: }1{,}516}+\underbrace{16\cdot 2}_{\text{S4: }32}
 # +\underbrace{120\,(16\cdot 25+1)}_{\text{C5: }48{,}120}+\underbrace{84\,(120+1)}_{\text{F6: }10{,}164}=60{,}000$$
 #
-# The 60 in C3 is explained below. A **connection** is one use of a weight or bias for one image. The paper counts them
-# because they are the work: a filter's 26 numbers are used again at each of its places. So each term is multiplied by
-# the places of its map: 28·28 for C1, 14·14 for S2, 10·10 for C3, 5·5 for S4, and one for the rest. A unit of S2 adds up
-# four pixels, multiplies once and adds a bias; the paper counts that as five connections.
+# The 60 in C3 is explained below. A **connection** is one use of a weight or bias for one image. The paper counts
+# them because they are the work: a filter's 26 numbers are used again at each of its places. So each term is
+# multiplied by the places of its map: 28·28 for C1, 14·14 for S2, 10·10 for C3, 5·5 for S4, and one for the rest. A
+# unit of S2 adds up four pixels, multiplies once and adds a bias; the paper counts that as five connections.
 
 # %%
 parameters = {
@@ -128,9 +129,9 @@ by_hand.loc["sum"] = by_hand.sum()
 by_hand.style.format("{:,}")
 
 # %% [markdown]
-# Does this agree with what Keras built? The parameters must be equal layer by layer. `macs` counts multiplications with
-# a weight, so to get connections we add one bias for each output value. Sub-sampling is no product with a kernel, so its
-# `macs` are 0 and we leave it out of the comparison.
+# Does this agree with what Keras built? The parameters must be equal layer by layer. `macs` counts multiplications
+# with a weight, so to get connections we add one bias for each output value. Sub-sampling is no product with a
+# kernel, so its `macs` are 0 and we leave it out of the comparison.
 
 # %%
 assert (by_hand["parameters"].drop("sum") == layers.loc[named, "num_params"]).all()
@@ -142,13 +143,12 @@ for name in ("C1", "C3", "C5", "F6"):
         f"{name}: {layers.loc[name, 'macs']:>7,} products + {biases:>5,} biases = {connections[name]:>7,} connections"
     )
 
-# %%
 maps = by_hand.loc[["C1", "S2", "C3", "S4"]].sum() / by_hand.loc["sum"]
 say(
     f"Both published figures come out, **{by_hand.parameters['sum']:,} parameters and "
     f"{by_hand.connections['sum']:,} connections**, which answers the first question: each weight is used "
     f"{by_hand.connections['sum'] / by_hand.parameters['sum']:.1f} times on average. The four layers of maps hold "
-    f"{maps.parameters:.0%} of the weights and do {maps.connections:.0%} of the work. That is what sharing weights means."
+    f"{maps.parameters:.0%} of the weights and do {maps.connections:.0%} of the work: weights are shared."
 )
 
 # %% [markdown]
@@ -171,8 +171,8 @@ for column, count in enumerate(c3.connections.sum(axis=0)):
 # $6\cdot 3 + 6\cdot 4 + 3\cdot 4 + 1\cdot 6 = 60$ kernels of 25 weights, out of $6\cdot 16 = 96$.
 #
 # The paper gives two reasons. The number of connections stays within bounds, and, more important to its authors, the
-# **symmetry is broken**: maps that get different inputs have to become different detectors. A dense convolution is the
-# same thing with 36 kernels that are zero, and that is how it is computed here.
+# **symmetry is broken**: maps that get different inputs have to become different detectors. A dense convolution is
+# the same thing with 36 kernels that are zero, and that is how it is computed here.
 
 # %%
 dense = keras.ops.convert_to_numpy(c3.dense_kernel())
@@ -186,10 +186,10 @@ print(f"kernel {dense.shape}: {int(c3.connections.sum())} of {c3.connections.siz
 #
 # $$f(a) = 1.7159\,\tanh\!\left(\tfrac{2}{3}a\right).$$
 #
-# The two constants have one purpose: $f(1)=1$ and $f(-1)=-1$, and the curve bends most strongly just there. Targets of
-# ±1 can then be reached without pushing a unit into its flat ends, where the gradient is nearly 0. You may read that
-# tanh is a "saturated linear" function and slow to compute: it is a *saturating, non-linear* one, and what makes learning
-# slow is its vanishing gradient, not the price of an exponential.
+# The two constants have one purpose: $f(1)=1$ and $f(-1)=-1$, and the curve bends most strongly just there. Targets
+# of ±1 can then be reached without pushing a unit into its flat ends, where the gradient is nearly 0. You may read
+# that tanh is a "saturated linear" function and slow to compute: it is a *saturating, non-linear* one, and what makes
+# learning slow is its vanishing gradient, not the price of an exponential.
 
 # %%
 a = np.linspace(-4, 4, 401)
@@ -203,8 +203,8 @@ ax.set(xlabel="Weighted sum $a$", ylabel="Value")
 ax.grid(color="0.92")
 ax.legend(frameon=False)
 sns.despine(ax=ax)
+plt.show()
 
-# %%
 ends = 1.7159 * 2 / 3 * (1 - np.tanh(2 / 3 * np.array([0, 1, 4])) ** 2)
 print(f"f(1) = {float(scaled_tanh(1.0)):.4f};  slope {ends[0]:.2f} at a = 0, {ends[1]:.2f} at 1, {ends[2]:.3f} at 4")
 
@@ -236,19 +236,20 @@ print("coefficients", w.shape, "biases", b.shape, "output", windows.shape)
 #
 # $$y_i = \sum_{j=1}^{84} (x_j - w_{ij})^2, \qquad \text{answer} = \arg\min_i y_i .$$
 #
-# Digits that look alike have codes that are alike, so near misses are near. For the ten digits that is no advantage; it
-# was meant for all printable characters, where O, o and 0 have one shape and only context can tell them apart. The
-# drawings here are ours. cnnkit's layer returns $-0.1\,y_i$, so that the smallest distance is the largest score and the
-# usual softmax cross-entropy can train it.
+# Digits that look alike have codes that are alike, so near misses are near. For the ten digits that is no advantage;
+# it was meant for all printable characters, where O, o and 0 have one shape and only context can tell them apart. The
+# drawings here are ours. cnnkit's layer returns $-0.1\,y_i$, so that the smallest distance is the largest score and
+# the usual softmax cross-entropy can train it.
 
 # %%
 output = old.get_layer("output")
-plots.plot_images(output.codes.reshape(10, 12, 7).astype("float32"), titles=list("0123456789"), columns=10)
+ax = plots.plot_images(output.codes.reshape(10, 12, 7).astype("float32"), titles=list("0123456789"), columns=10)
+plt.show()
+
 f6 = rng.normal(size=(4, 84)).astype("float32")
 distances = ((f6[:, None, :] - output.codes) ** 2).sum(axis=-1)
 np.testing.assert_allclose(-0.1 * distances, output(f6), rtol=1e-5)
 
-# %%
 apart = ((output.codes[:, None].astype(int) - output.codes) ** 2).sum(axis=-1)
 pairs = pd.DataFrame(apart).where(~np.tri(10, dtype=bool)).stack().sort_values()
 say(
@@ -264,7 +265,7 @@ say(
 # |---|---|---|---|
 # | C3 | 60 of 96 kernels | all 96 | 900 weights no longer matter; a random start breaks the symmetry |
 # | squashing | scaled tanh | ReLU, $\max(0, a)$ | its slope is 1 wherever it is active: no flat upper end |
-# | S2, S4 | sum, coefficient, bias, squashing | largest of 2×2 | nothing to learn, and it keeps the strongest evidence |
+# | S2, S4 | sum, coefficient, bias, squashing | largest of 2×2 | nothing to learn; keeps the strongest evidence |
 # | output | distance to fixed codes | 84 weights and a bias a class | the codes can be learnt, too |
 # | criterion | distances, with a cap for wrong classes | softmax cross-entropy | gives probabilities |
 # | start | uniform, ±2.4 / inputs | Glorot uniform | keeps the variance of signals and gradients |
@@ -282,20 +283,21 @@ assert both.loc["sum"].tolist() == [60_000, 61_706, 1_706] and both.change["C3"]
 both.style.format("{:,}")
 
 # %% [markdown]
-# The 36 missing kernels of C3 come back (+900), ten classes get $84+1$ learnt numbers (+850), and sub-sampling loses its
-# 44. So the 61,706 you often see quoted as LeNet-5's number of parameters belongs to the network of today, not to the
-# one of 1998.
+# The 36 missing kernels of C3 come back (+900), ten classes get $84+1$ learnt numbers (+850), and sub-sampling loses
+# its 44. So the 61,706 you often see quoted as LeNet-5's number of parameters belongs to the network of today, not to
+# the one of 1998.
 #
 # ## Do they reach the error of the paper?
 #
-# The paper reports 0.95% test error on MNIST after 20 passes through 60,000 training images, without distorted copies.
+# The paper reports 0.95% test error on MNIST after 20 passes through 60,000 training images, without distorted
+# copies.
 #
 # | | |
 # |---|---|
 # | **varied** | the network: `lenet5`, `lenet5_modern` |
-# | **tuned, for each** | the learning rate, out of six, on validation images, at a quarter of the length |
-# | **held fixed** | plain SGD, batches of 64, a rate that falls a hundredfold, 12 epochs (6 in `smoke`), the data |
-# | **repeated** | with fresh seeds (5, in `smoke` 2); a seed decides the split, the first weights and the order of images |
+# | **tuned, for each** | the learning rate, on validation images, in short runs |
+# | **held fixed** | plain SGD, batches of 64, a rate that falls a hundredfold, the number of epochs, the data |
+# | **repeated** | with fresh seeds, 5 in `full`; a seed decides split, first weights and order of images |
 #
 # First the tuning. The best rate must lie inside the grid, or we would not know that it is the best.
 
@@ -303,8 +305,8 @@ both.style.format("{:,}")
 fresh = runs["lenet"][runs["lenet"]["seed"].isin(FRESH)]
 tuning = runs["lenet"].drop(fresh.index)
 plots.mark_profile(plots.plot_sweep(tuning, hue="model"), PROFILE)
+plt.show()
 
-# %%
 for model, arm in tuning.groupby("model"):
     best = claims.best_settings(arm)
     edge = "at the EDGE of the grid" if best["at_edge"] else "inside the grid"
@@ -320,8 +322,8 @@ plots.plot_curves(lines, metric="loss", hue="model", ax=axes[0])
 plots.plot_curves(lines, metric="accuracy", hue="model", ax=axes[1])
 axes[1].set_ylim(bottom=0.9)
 plots.mark_profile(fig, PROFILE)
+plt.show()
 
-# %%
 ends = lines[lines["epoch"] == lines["epoch"].max()].groupby("model")[["train_accuracy", "val_accuracy"]].mean()
 say(
     "Dashed is training, solid validation. After the last epoch "
@@ -347,7 +349,7 @@ plots.mark_profile(
 # How to compare with a number that came from *one* training? The interval of a mean says where the mean of many runs
 # lies. Where **one more run** would fall is a wider question, $\bar e \pm t\,s\sqrt{1+1/n}$ with the seeds' standard
 # deviation $s$, and 0.95% has to be held against that one. And 10,000 test images are themselves a sample, worth
-# $\sqrt{e(1-e)/10{,}000}$.
+# $\sqrt{e(1-e)/10{,}000}$. Which of our two networks is better is asked seed by seed: the seeds are paired.
 
 # %%
 lines = []
@@ -357,9 +359,8 @@ for model, arm in fresh.groupby("model"):
     one_more = stats.t.ppf(0.975, len(error) - 1) * error.std() * np.sqrt(1 + 1 / len(error))
     lines.append({"model": model, "error": mean, "low": low, "high": high, "one more run": one_more, "n": len(error)})
 errors = pd.DataFrame(lines).set_index("model")
-errors.round(3)
+display(errors.round(3))
 
-# %%
 PAPER = 100 * (1 - lenet.PAPER_ACCURACY)
 sampling = 100 * np.sqrt(lenet.PAPER_ACCURACY * (1 - lenet.PAPER_ACCURACY) / 10_000)
 for model, e in errors.iterrows():
@@ -376,19 +377,17 @@ for model, e in errors.iterrows():
 say(
     f"The sampling error of 10,000 test images at this accuracy is {sampling:.2f} percentage points, whatever the seed."
     if PROFILE == "full"
-    else "*Smoke run:* these are scikit-learn's digits, the paper's figure is for MNIST, so the comparison means nothing "
-    "here. It is made in `full`."
+    else "*Smoke run:* these are scikit-learn's digits and the paper's figure is for MNIST: the comparison means "
+    "nothing here, it is made in `full`."
 )
 
-# %% [markdown]
-# Which of the two is better? Seeds are paired, so we take the differences seed by seed. (Compare your second
-# prediction.)
-
-# %%
 pair = fresh.pivot(index="seed", columns="model", values="test_accuracy")
 gain, low, high = (100 * value for value in results.student_interval(pair["lenet5_modern"] - pair["lenet5"]))
 who = "today's network is better" if low > 0 else "that of 1998 is better" if high < 0 else "these seeds do not tell"
-say(f"Today's minus 1998's: {gain:+.2f} percentage points [{low:+.2f}, {high:+.2f}], n = {len(pair)}: **{who}**.")
+say(
+    f"Your second prediction. Accuracy of today's minus 1998's: {gain:+.2f} percentage points "
+    f"[{low:+.2f}, {high:+.2f}], n = {len(pair)}: **{who}**."
+)
 
 # %% [markdown]
 # This is not a repetition of the paper's training. We train on 54,000 images and keep 6,000 to choose with; the paper
@@ -397,12 +396,13 @@ say(f"Today's minus 1998's: {gain:+.2f} percentage points [{low:+.2f}, {high:+.2
 #
 # ## Train, save, resume, evaluate, predict
 #
-# A network in use is trained once, perhaps on several days, and read from many programs. That wants five separate steps,
-# and **one** place that says what the forward pass is. Here that place is `create_model("lenet5", ...)`; a saved `.keras`
-# file carries the architecture, the weights and the state of the optimizer, so no later step repeats it.
+# A network in use is trained once, perhaps on several days, and read from many programs. That wants five separate
+# steps, and **one** place that says what the forward pass is. Here that place is `create_model("lenet5", ...)`; a
+# saved `.keras` file carries the architecture, the weights and the state of the optimizer, so no later step repeats
+# it.
 #
-# Before any training, one trap. Which order of images does `fit` take? A loss function that writes down what it is given
-# shows it.
+# Before any training, one trap. Which order of images does `fit` take? A loss function that writes down what it is
+# given shows it.
 
 
 # %%
@@ -426,10 +426,10 @@ keras.utils.set_random_seed(1)
 print("seed set:     a new order in the second epoch:", epochs_differ())
 
 # %% [markdown]
-# Without a seed, the order is new in every epoch and in every call of `fit`: nobody can repeat it, and a resumed training
-# cannot go on with it. If the last line says `False`, a seed turns that into one order for all epochs (Keras 3.15 on
-# TensorFlow 2.21 does: each epoch restarts the seeded shuffle). Neither is what we want, so we make the order ourselves,
-# **as a function of the seed and the epoch**. Whoever knows these two numbers can go on at any epoch.
+# Without a seed, the order is new in every epoch and in every call of `fit`: nobody can repeat it, and a resumed
+# training cannot go on with it. If the last line says `False`, a seed turns that into one order for all epochs (Keras
+# 3.15 on TensorFlow 2.21 does: each epoch restarts the seeded shuffle). Neither is what we want, so we make the order
+# ourselves, **as a function of the seed and the epoch**. Whoever knows these two numbers can go on at any epoch.
 
 # %%
 recipe = RunConfig.from_row(fresh[fresh["model"] == "lenet5"].sort_values("seed").iloc[0])
@@ -437,7 +437,8 @@ dataset = load_dataset(recipe.dataset, seed=recipe.seed)
 as_float = {split: np.multiply(getattr(dataset, f"x_{split}"), 1 / 255, dtype="float32") for split in ("train", "test")}
 EPOCHS, steps = recipe.epochs, int(np.ceil(len(as_float["train"]) / recipe.batch_size))
 print(
-    f"{recipe.dataset}: {len(as_float['train']):,} images, {EPOCHS} epochs of {steps} updates, rate {recipe.learning_rate:g}"
+    f"{recipe.dataset}: {len(as_float['train']):,} images, {EPOCHS} epochs of {steps} updates, "
+    f"rate {recipe.learning_rate:g}"
 )
 
 
@@ -471,7 +472,8 @@ def train(net, images, labels, first, last, *callbacks):
 # **Step 1: train**, with a checkpoint after each epoch. In the middle of an epoch we pull the plug.
 
 # %%
-folder = Path(tempfile.mkdtemp())
+workplace = tempfile.TemporaryDirectory()  # goes when the notebook ends
+folder = Path(workplace.name)
 checkpoint = keras.callbacks.ModelCheckpoint(folder / "epoch-{epoch:02d}.keras")
 net = compiled(EPOCHS * steps)
 
@@ -500,15 +502,16 @@ for path in sorted(folder.iterdir()):
     print(f"{path.name}  {path.stat().st_size / 1024:.0f} KiB")
 
 # %% [markdown]
-# **Step 2: resume** from the last checkpoint. What was done of the unfinished epoch is lost; everything else is in the
-# file. Then **step 3: save** the result.
+# **Step 2: resume** from the last checkpoint. What was done of the unfinished epoch is lost; everything else is in
+# the file. Then **step 3: save** the result.
 
 # %%
 newest = max(folder.glob("epoch-*.keras"))
 done = int(newest.stem.removeprefix("epoch-"))
 net = keras.saving.load_model(newest)
 print(
-    f"{newest.name}: {done} epochs, update {int(net.optimizer.iterations)}, rate {float(net.optimizer.learning_rate):.4f}"
+    f"{newest.name}: {done} epochs, update {int(net.optimizer.iterations)}, "
+    f"rate {float(net.optimizer.learning_rate):.4f}"
 )
 train(net, as_float["train"], dataset.y_train, done, EPOCHS, checkpoint)
 net.save(folder / "lenet5.keras")
@@ -537,9 +540,9 @@ plots.mark_profile(plots.plot_images(dataset.x_test[:8], titles=titles), PROFILE
 # %% [markdown]
 # ### Is the resumed network the same network?
 #
-# A training is more than its weights. Its state is (1) the weights, (2) what the optimizer remembers, here the number of
-# updates, from which the falling learning rate follows, and (3) the order of the images still to come. We leave out one
-# of these at a time, on 512 small digits, and compare every weight with those of a training that was never
+# A training is more than its weights. Its state is (1) the weights, (2) what the optimizer remembers, here the number
+# of updates, from which the falling learning rate follows, and (3) the order of the images still to come. We leave
+# out one of these at a time, on 512 small digits, and compare every weight with those of a training that was never
 # interrupted. The first line is the control: the same training twice.
 
 # %%
@@ -569,14 +572,13 @@ attempts = {
     "resumed, weights only": forgetful,
 }
 gaps = pd.Series({name: largest_difference(whole, net) for name, net in attempts.items()})
-gaps.rename("largest difference of a weight").to_frame()
+display(gaps.rename("largest difference of a weight").to_frame())
 
-# %%
 exact = gaps.iloc[1] == 0
 say(
-    f"{'**Yes, to the last bit**' if exact else '**Not quite**'}, if all three parts of the state are restored: the largest "
-    f"difference is {gaps.iloc[1]:g}. With the order started over it is {gaps.iloc[2]:.2g}, and with the optimizer's "
-    f"counter lost, {gaps.iloc[3]:.2g}: the learning rate was at its peak again. "
+    f"{'**Yes, to the last bit**' if exact else '**Not quite**'}, if all three parts of the state are restored: the "
+    f"largest difference is {gaps.iloc[1]:g}. With the order started over it is {gaps.iloc[2]:.2g}, and with the "
+    f"optimizer's counter lost, {gaps.iloc[3]:.2g}: the learning rate was at its peak again. "
     + (
         "A training that only restores weights is a sound training, but another one."
         if gaps.iloc[0] == 0
@@ -586,39 +588,34 @@ say(
 
 # %% [markdown]
 # Equal bits also need the same machine, versions and number of threads: a sum of floats depends on its order. Keras'
-# own callback `BackupAndRestore` keeps the weights, the optimizer's state and the number of the epoch by itself within
-# `fit`, and removes them when the training is complete; the third part, the order, it leaves to you.
+# own callback `BackupAndRestore` keeps the weights, the optimizer's state and the number of the epoch by itself
+# within `fit`, and removes them when the training is complete; the third part, the order, it leaves to you.
 #
 # ## What has it learnt?
 #
-# The six filters of C1, 5×5 weights each. Red is positive, blue negative.
-
-# %%
-kernels = reader.get_layer("C1").get_weights()[0]
-plots.mark_profile(plots.plot_images(kernels.transpose(3, 0, 1, 2), columns=6), PROFILE)
-
-# %% [markdown]
-# Look for a side that is red and a side that is blue: such a filter answers at edges of that direction. Others are nearly
-# all of one colour and keep or invert the ink. Nobody told them to.
-#
-# Now one digit on its way through the network. C1's maps are 28×28, S2's 14×14, C3's 10×10, S4's 5×5; here they are after
-# squashing, so from −1.7 to 1.7.
+# On top the six filters of C1, 5×5 weights each; red is positive, blue negative. Below them one digit on its way
+# through the network, as the maps after squashing, so from −1.7 to 1.7.
 
 # %%
 stages = {"C1": "C1", "S2": "S2_squash", "C3": "C3_squash", "S4": "S4_squash"}
 inside = keras.Model(reader.inputs, [reader.get_layer(name).output for name in [*stages.values(), "F6"]])
 example = int(np.flatnonzero((dataset.y_test == 4) & (predicted == 4))[0])
 *features, _ = inside.predict(as_float["test"][example : example + 1], verbose=0)
-fig, axes = plt.subplots(4, 1, figsize=(8, 7.2), height_ratios=[1.3, 1.3, 1, 1], layout="constrained")
-for ax, name, values in zip(axes, stages, features, strict=True):
+kernels = reader.get_layer("C1").get_weights()[0]
+fig, axes = plt.subplots(5, 1, figsize=(8, 8.6), height_ratios=[1, 1.3, 1.3, 0.8, 0.8], layout="constrained")
+plots.plot_images(kernels.transpose(3, 0, 1, 2), columns=6, ax=axes[0])
+axes[0].set_title("C1: its 6 filters of 5×5", loc="left", fontsize=10)
+for ax, name, values in zip(axes[1:], stages, features, strict=True):
     plots.plot_images(values[0].transpose(2, 0, 1), columns=values.shape[-1] if name[1] in "12" else 16, ax=ax)
     ax.set_title(f"{name}: {values.shape[-1]} maps of {values.shape[1]}×{values.shape[2]}", loc="left", fontsize=10)
 plots.mark_profile(fig, PROFILE)
 
 # %% [markdown]
-# In C1 the 4 can still be read in every map; each stresses other strokes. S2 shows the same at half the size. In C3 you
-# see where *combinations* of strokes are, and in S4 a position is good to a quarter of the digit only: the network knows
-# **that** there is a crossing and roughly where. This is what lets the digit move a little without changing the answer.
+# Look for a filter with a red side and a blue side: it answers at edges of that direction. Others are nearly all of
+# one colour, and keep or invert the ink. Nobody told them to. In C1's maps the 4 can still be read in every map; each
+# stresses other strokes. S2 shows the same at half the size. In C3 you see where *combinations* of strokes are, and
+# in S4 a position is good to a quarter of the digit only: the network knows **that** there is a crossing and roughly
+# where. This is what lets the digit move a little without changing the answer.
 #
 # At the end stands F6, and F6 paints. Above one test image of each class, in the middle what the 84 units make of it,
 # below the code it is compared with.
@@ -631,8 +628,8 @@ fig, axes = plt.subplots(3, 1, figsize=(8, 4.6), height_ratios=[1, 1.05, 1.05], 
 for ax, pictures in zip(axes, (dataset.x_test[ten], painted, codes), strict=True):
     plots.plot_images(pictures, columns=10, ax=ax)
 plots.mark_profile(fig, PROFILE)
+plt.show()
 
-# %%
 agree = (np.sign(painted) == codes).mean()
 say(
     f"{agree:.0%} of F6's pixels have the sign of their code's, for digits that may look quite different from it. The "
@@ -649,8 +646,8 @@ wrong = np.flatnonzero(predicted != dataset.y_test)
 worst = wrong[np.argsort(-probability[wrong].max(axis=-1))][:40]
 titles = [f"{dataset.y_test[i]} → {predicted[i]}  {probability[i].max():.0%}" for i in worst]
 plots.mark_profile(plots.plot_images(dataset.x_test[worst], titles=titles, columns=10), PROFILE)
+plt.show()
 
-# %%
 second = scores[wrong].argsort(axis=-1)[:, -2]
 confusions = pd.DataFrame({"true": dataset.y_test[wrong], "answer": predicted[wrong]}).value_counts()
 say(
@@ -667,10 +664,10 @@ say(
 #
 # $$\bar\theta_t = m\,\bar\theta_{t-1} + (1-m)\,\theta_t ,$$
 #
-# where $\theta_t$ are the weights after update $t$. Written out, $\theta_{t-k}$ has the weight $(1-m)\,m^k$: the average
-# reaches back about $1/(1-m)$ updates. Training does not see $\bar\theta$; we only evaluate with it. Keras does this with
-# `use_ema=True`, and gives a network the averaged weights when `fit` ends. We watch softmax regression on `digits`, note
-# its weights after each update, average them in NumPy, and compare with Keras' average.
+# where $\theta_t$ are the weights after update $t$. Written out, $\theta_{t-k}$ has the weight $(1-m)\,m^k$: the
+# average reaches back about $1/(1-m)$ updates. Training does not see $\bar\theta$; we only evaluate with it. Keras
+# does this with `use_ema=True`, and gives a network the averaged weights when `fit` ends. We watch softmax regression
+# on `digits`, note its weights after each update, average them in NumPy, and compare with Keras' average.
 
 # %%
 M = 0.97
@@ -697,8 +694,8 @@ np.testing.assert_allclose(average[-1], in_keras, atol=1e-5)
 print(f"{path.shape[1]:,} weights after {len(path)} updates; reach of the average {1 / (1 - M):.0f} updates")
 
 # %% [markdown]
-# Left: the path in the plane in which it moves most (its first two principal components). Right: the loss on validation
-# images with the weights as they are, and with their average.
+# Left: the path in the plane in which it moves most (its first two principal components). Right: the loss on
+# validation images with the weights as they are, and with their average.
 
 
 # %%
@@ -722,25 +719,26 @@ axes[1].set(xlabel="Update", ylabel="Validation loss (nats)", yscale="log")
 for ax in axes:
     ax.legend(frameon=False)
     sns.despine(ax=ax)
+plt.show()
 
-# %%
 raw, smooth = ([validation_loss(row) for row in weights[-40:]] for weights in (path, average))
 say(
     f"The weights go in the right direction, but zigzag. The average is late at first, then lies in the middle of the "
     f"zigzag: over the last 40 updates the loss is {np.mean(raw):.2f} ± {np.std(raw):.2f} nats with the weights, "
-    f"{np.mean(smooth):.2f} ± {np.std(smooth):.2f} with their average. The rate here is large, to make the effect visible."
+    f"{np.mean(smooth):.2f} ± {np.std(smooth):.2f} with their average. The rate is large here, to make this visible."
 )
 
 # %% [markdown]
-# Does it matter when the rate is well chosen, or when it *falls*? A falling rate damps the zigzag, too, so the average may
-# have nothing left to do. The claim to decide: *a moving average of the weights makes a network more accurate*.
+# Does it matter when the rate is well chosen, or when it *falls*? A falling rate damps the zigzag, too, so the
+# average may have nothing left to do. The claim to decide: *a moving average of the weights makes a network more
+# accurate*.
 #
 # | | |
 # |---|---|
 # | **varied** | raw or averaged weights ($m = 0.99$) × constant rate or one that falls a hundredfold |
-# | **tuned, for each of the four** | the learning rate, out of six, on validation images, two seeds |
-# | **held fixed** | `lenet5_modern`, 10,000 images of MNIST, plain SGD, batches of 32, 5 epochs |
-# | **repeated** | with 8 fresh seeds (`smoke`: 2) |
+# | **tuned, for each of the four** | the learning rate, on validation images |
+# | **held fixed** | `lenet5_modern`, 10,000 images of MNIST (`digits` in `smoke`), plain SGD, batches of 32 |
+# | **repeated** | with fresh seeds, 8 in `full` |
 
 # %%
 averaged = runs["moving_average"].assign(arm=moving_average.label(runs["moving_average"]))
@@ -748,8 +746,8 @@ fig, axes = plt.subplots(2, 1, figsize=(7.6, 6.4), height_ratios=[1.7, 1], layou
 plots.plot_sweep(averaged[~averaged["seed"].isin(FRESH)], hue="arm", ax=axes[0])
 plots.plot_intervals(moving_average.table(averaged), y="arm", metric="test_accuracy", ax=axes[1])
 plots.mark_profile(fig, PROFILE)
+plt.show()
 
-# %%
 verdicts = {
     experiment.name: claims.verdicts(experiment.claims, runs[experiment.name], history[experiment.name])
     for experiment in (moving_average.EXPERIMENT, remedies.EXPERIMENT)
@@ -779,10 +777,10 @@ say(
 # An old textbook example takes a network with one hidden layer on MNIST and adds three remedies at once. Each has one
 # formula.
 #
-# - **Exponential decay** of the learning rate: $\eta_t = \eta_0\, r^{\,t/(T-1)}$ at update $t = 0 \dots T-1$; here
-#   $r = 0.01$.
-# - **L2**: the loss becomes $L + \lambda \sum_w w^2$. Its gradient adds $2\lambda w$, so each update also multiplies every
-#   weight by $1 - 2\eta\lambda$; here $\lambda = 10^{-4}$.
+# - **Exponential decay** of the learning rate: $\eta_t = \eta_0\, r^{\,t/(T-1)}$ at update $t = 0 \dots T-1$; here $r
+#   = 0.01$.
+# - **L2**: the loss becomes $L + \lambda \sum_w w^2$. Its gradient adds $2\lambda w$, so each update also multiplies
+#   every weight by $1 - 2\eta\lambda$; here $\lambda = 10^{-4}$.
 # - **Moving average** of the weights, as above, $m = 0.99$.
 #
 # First the formula of the decay against Keras, then what L2 does to a weight that nothing else holds.
@@ -797,10 +795,10 @@ print(f"a rate of 0.4 ends at {float(schedule(T - 1)):.4f}")
 print(f"L2 at rate 0.4: a factor {1 - 2 * 0.4 * 1e-4:.5f} an update, {(1 - 2 * 0.4 * 1e-4) ** T:.2f} after {T} updates")
 
 # %% [markdown]
-# Three remedies, each on or off, are $2^3 = 8$ arms, each with its own best rate out of six: 512 hidden units, 10,000
-# images, batches of 64, 10 epochs, 5 fresh seeds (`smoke`: 2 epochs, 2 seeds). Such a **factorial** design uses every run
-# for every question. The effect of a remedy is the mean of the four arms with it minus the mean of the four without; an
-# interaction (×) says whether two together do more, or less, than the sum of both.
+# Three remedies, each on or off, are $2^3 = 8$ arms, each with its own best rate on validation images: 512 hidden
+# units, 10,000 images, batches of 64, 10 epochs, 5 fresh seeds (in `smoke` less of everything). Such a **factorial**
+# design uses every run for every question. The effect of a remedy is the mean of the four arms with it minus the mean
+# of the four without; an interaction (×) says whether two together do more, or less, than the sum of both.
 
 # %%
 factorial = remedies.table(runs["remedies"]).sort_values("mean")
@@ -810,8 +808,8 @@ plots.plot_intervals(
     remedies.effects(runs["remedies"]), y="effect of", x="effect", metric="test_accuracy", reference=0, ax=axes[1]
 )
 plots.mark_profile(fig, PROFILE)
+plt.show()
 
-# %%
 effects = remedies.effects(runs["remedies"]).set_index("effect of")
 strongest = effects["effect"].abs().idxmax()
 clear = effects[(effects["low"] > 0) | (effects["high"] < 0)]
@@ -829,9 +827,11 @@ say(
 # %% [markdown]
 # ## Verdicts
 #
-# A claim is SUPPORTED if the 95% interval of its effect lies above the margin (0.1 percentage points), REFUTED if it lies
-# below zero or within ± the margin, so that there is no difference that matters; otherwise INCONCLUSIVE. They are
-# computed from the rows of this profile; those of `smoke` mean nothing.
+# A claim is SUPPORTED if the 95% interval of its effect lies above the margin (0.1 percentage points), REFUTED if it
+# lies below zero or within ± the margin, so that there is no difference that matters; otherwise INCONCLUSIVE. They
+# are computed from the rows of this profile; those of `smoke` mean nothing. Two more of the claims need no training:
+# *LeNet-5 has 7 layers, 60,000 parameters and 340,908 connections* is a matter of counting, and *AlexNet came 14
+# years after LeNet-5* of subtracting.
 
 # %%
 shown = pd.concat(verdicts.values(), ignore_index=True)
@@ -840,23 +840,18 @@ shown[["effect", "low", "high", "margin"]] = percent.round(2)
 shown[["ledger", "text", "effect", "low", "high", "n", "margin", "verdict"]].style.hide(axis="index").format(
     precision=2
 )
-
-# %% [markdown]
-# And two facts that need no training. *LeNet-5 has 7 layers, 60,000 parameters and 340,908 connections* (ledger 7) is
-# computed here; *AlexNet came 14 years after LeNet-5* (ledger 87) is history: 1998 and 2012.
-
-# %%
 facts = (len(named), int(by_hand.parameters["sum"]), int(by_hand.connections["sum"]), 2012 - 1998)
 print(
-    f"ledger  7: {facts[0]} layers, {facts[1]:,} parameters, {facts[2]:,} connections: {facts[:3] == (7, 60_000, 340_908)}"
+    f"ledger  7: {facts[0]} layers, {facts[1]:,} parameters, {facts[2]:,} connections: "
+    f"{facts[:3] == (7, 60_000, 340_908)}"
 )
 print(f"ledger 87: {facts[3]} years: {facts[3] == 14}")
 
 # %% [markdown]
 # ## Limits
 #
-# - One data set of clean, centred digits, on which everything reaches about 99%: a remedy that does nothing here may do
-#   much where networks overfit more. 10 and 11 take that up.
+# - One data set of clean, centred digits, on which everything reaches about 99%: a remedy that does nothing here may
+#   do much where networks overfit more. 10 and 11 take that up.
 # - The moving average and the remedies were tested on 10,000 images and a few epochs, with one strength each ($m$,
 #   $\lambda$, $r$); only the learning rate was tuned. A better strength may exist.
 # - The paper's 0.95% is one training with another algorithm. We can say whether ours reach it, not why they differ.
@@ -866,27 +861,25 @@ print(f"ledger 87: {facts[3]} years: {facts[3] == 14}")
 #
 # 1. Suppose C3 saw all of S2, everything else as in 1998. How many parameters and connections would the network have?
 # 2. Which share of the image, in area, does one unit of S4 see? First by hand, then with `anatomy`.
-# 3. A bank can send doubtful cheques to a clerk. How many of the least certain digits must be refused to halve the error?
-# 4. Averaging with $m = 0.999$ over a training of 100 updates, starting at the first weights. What share of the average are
-#    these still?
+# 3. A bank can send doubtful cheques to a clerk. How many of the least certain digits must be refused to halve the
+#    error?
+# 4. Averaging with $m = 0.999$ over a training of 100 updates, starting at the first weights. What share of the
+#    average are these still?
 # 5. You resume a training with Adam from a file that holds the weights only. What is lost, and how would you notice?
 #
 # ## Solutions
 #
-# **1.** C3 would have 96 kernels: 36·25 = 900 more weights, each used at 100 places.
+# **1.** C3 would have 96 kernels: $36\cdot 25 = 900$ more weights, each used at 100 places. **2.** A unit of S4 sees
+# 2×2 units of C3, which are 6×6 of S2, 12×12 of C1 and 16×16 pixels, a quarter of the area.
 
 # %%
-print(f"{old.count_params() + 36 * 25:,} parameters, {by_hand.connections['sum'] + 36 * 25 * 100:,} connections")
-
-# %% [markdown]
-# **2.** A unit of S4 sees 2×2 units of C3, which are 6×6 of S2, 12×12 of C1 and 16×16 pixels: $16^2/32^2$, a quarter.
-
-# %%
+print(f"1. {old.count_params() + 36 * 25:,} parameters, {by_hand.connections['sum'] + 36 * 25 * 100:,} connections")
 side = anatomy.receptive_field(old, "S4")
-print(f"{side} of 32 pixels a side, {side**2 / 32**2:.0%} of the area")
+print(f"2. {side} of 32 pixels a side, {side**2 / 32**2:.0%} of the area")
 
 # %% [markdown]
-# **3.** Sort by the probability of the answer, refuse from the bottom, and look where the error of the rest has halved.
+# **3.** Sort by the probability of the answer, refuse from the bottom, and look where the error of the rest has
+# halved.
 
 # %%
 order = np.argsort(probability.max(axis=-1))
@@ -896,19 +889,9 @@ refused = int(np.argmax(left <= mistakes.mean() / 2))
 print(f"error {mistakes.mean():.2%}; {refused} refused ({refused / len(mistakes):.1%}) leave {left[refused]:.2%}")
 
 # %% [markdown]
-# **4.** Each later update takes away a thousandth, so $0.999^{99}$ is left after 99 more:
-
-# %%
-print(f"{0.999**99:.0%}: an average that reaches farther back than the training evaluates the start")
-
-# %% [markdown]
-# **5.** Adam's two moving averages of the gradient start at zero again, and its count of updates at 1, so the correction
-# for that start is applied once more; a schedule begins at its peak. You notice it as a jump of the training loss right
-# after the resumption. Try it: give `compiled` an Adam and repeat the table of differences.
+# **4.** Each of the 99 updates after the first takes away a thousandth: $0.999^{99}\approx 0.91$ is left. An average
+# that reaches farther back than the training evaluates its start.
 #
-# Last, the temporary files of the five steps.
-
-# %%
-for path in folder.iterdir():
-    path.unlink()
-folder.rmdir()
+# **5.** Adam's two moving averages of the gradient start at zero again and its count of updates at 0, so a schedule
+# begins at its peak. You notice it as a jump of the training loss right after the resumption. Try it: give `compiled`
+# an Adam and repeat the table of differences.
