@@ -5,6 +5,7 @@ writes its line of `results/claims.csv`.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 
@@ -50,6 +51,7 @@ def check(fact):
     return row | {"verdict": verdict, "reason": fact.condition if verdict == "CONDITIONAL" else "computed"}
 
 
+@functools.cache
 def _lenet5():
     return anatomy.layer_table(models.create_model("lenet5", (32, 32, 1), 10))
 

@@ -84,19 +84,17 @@ def rebuild():
     root = results.results_dir("full")
     for name in list_experiments():
         results.rebuild(name, root)
-    chapters = derive(root)
+    chapters, verdicts = derive(root)
     lines = [f"  {chapter.experiment.name:18} {_status(chapter)}" for chapter in chapters]
-    counted = count_verdicts(pd.read_csv(root / "claims.csv"))
-    return "\n".join(
-        [*lines, f"  {'all claims':18} {counted}", f"Written to {_short(root)}: README.md, claims.csv, figures"]
-    )
+    lines.append(f"  {'all claims':18} {count_verdicts(verdicts)}")
+    return "\n".join([*lines, f"Written to {_short(root)}: README.md, claims.csv and the figures."])
 
 
 def derive(folder):
     """Write what the committed rows say under `folder`: `<experiment>/*.png`, `claims.csv` and `README.md`.
 
     Returns:
-        List of the experiments' `Chapter`s.
+        `(chapters, verdicts)`: the experiments' `Chapter`s, and the frame of `claims.csv`.
     """
     chapters = stored_chapters()
     table = claims_table(chapters)
@@ -109,7 +107,7 @@ def derive(folder):
     text = table.to_csv(index=False, lineterminator="\n", float_format="%.9g")
     results.write_atomically(Path(folder) / "claims.csv", text)
     results.write_atomically(Path(folder) / "README.md", _readme(chapters, table, figures))
-    return chapters
+    return chapters, table
 
 
 def stored_chapters():
@@ -195,6 +193,7 @@ def _claims_markdown(verdicts):
 
 
 def _count(runs):
+    runs = runs.drop_duplicates("run_id")  # two trials of a search may be one run
     counts = runs["status"].value_counts()
     outcomes = ", ".join(f"{counts[name]} {name}" for name in ("completed", "diverged", "failed") if name in counts)
     return f"{len(runs)} runs ({outcomes}), {runs['train_seconds'].sum():,.0f} seconds of training"

@@ -82,9 +82,8 @@ def _table_problems(folder, runs, history):
 
 def _rows_problems(runs, history):
     lines = dict(list(history.groupby("run_id")))
-    problems = [
-        f"row {run_id}: epochs without a row in runs.csv" for run_id in sorted(set(lines) - set(runs["run_id"]))
-    ]
+    orphans = sorted(set(lines) - set(runs["run_id"]))
+    problems = [f"row {run_id}: missing in runs.csv, its epochs are in history.csv" for run_id in orphans]
     for row in runs.to_dict("records"):
         wrong = _row_problem(row, lines.get(row["run_id"]))
         problems += [f"row {row['run_id']}: {wrong}"] if wrong else []

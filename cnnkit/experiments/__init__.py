@@ -115,7 +115,7 @@ def _stored_trials(experiment, root):
     stored = results.read_runs(experiment.name, root)
     if stored.empty or not path.exists():
         return stored.iloc[:0], 1
-    trials = pd.read_csv(path, dtype={"run_id": "str"}, float_precision="round_trip")
+    trials = pd.read_csv(path, dtype={"run_id": "str"})
     runs = trials[["run_id", *trials.columns.difference(stored.columns, sort=False)]].merge(stored, on="run_id")
     return runs, len(trials) - len(runs)
 

@@ -21,6 +21,7 @@ OPTIMIZERS = {
 BATCH_SIZES = (16, 64, 256, 1024)
 TUNING_SEEDS = (1, 2, 3)
 TOO_SMALL, TOO_BIG = 0.01, 100.0  # times the best rate
+MARK = "#d55e00"  # a red that stands out from both ends of viridis
 
 
 def lenet5_base(profile):
@@ -144,11 +145,11 @@ def plot_batch_grid(runs):
     ax.autoscale(False)
     sizes = np.array([cells["batch_size"].min(), cells["batch_size"].max()])
     constant = np.exp(np.log(best["learning_rate"] / best["batch_size"]).mean())
-    line = {"color": "w", "linestyle": "--", "linewidth": 1.5}
+    line = {"color": MARK, "linestyle": "--", "linewidth": 1.5}
     ax.plot(_places(constant * sizes, cells["learning_rate"]), _places(sizes, cells["batch_size"]), **line)
-    ring = {"marker": "o", "markersize": 26, "markerfacecolor": "none", "markeredgecolor": "w", "linestyle": ""}
+    ring = {"marker": "o", "markersize": 26, "mfc": "none", "mec": MARK, "mew": 2, "linestyle": ""}
     ax.plot(*(_places(best[name], cells[name]) for name in ("learning_rate", "batch_size")), **ring)
-    ax.set_title("rings: the best rate; dashed: rate in proportion to batch size", fontsize="medium")
+    ax.set_title("ring: the best rate; dashed: rate ∝ batch size", fontsize="small", loc="left")
     return ax
 
 

@@ -1,0 +1,150 @@
+"""The command line: it answers at once, and says in one line what is wrong."""
+
+import subprocess
+import sys
+
+import keras
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from cnnkit import plots, results, sweeps, training
+from cnnkit.__main__ import main
+from cnnkit.config import RunConfig
+
+COMMANDS = "doctor datasets models train sweep search results claims verify why notebooks"
+
+
+def refused(capsys, *words):
+    """Return the one line that a command says when it refuses."""
+    assert main(list(words)) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], []], ids=str)
+def test_help_loads_nothing_heavy(words):
+    code = (
+        "import sys\nfrom cnnkit.__main__ import main\n"
+        f"try:\n    main({words})\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'keras', 'tensorflow', 'pandas', 'numpy', 'distributed'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert all(f"\n    {command} " in said for command in COMMANDS.split())
+
+
+def test_an_unknown_command_lists_the_commands(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["trian"])
+    assert all(command in capsys.readouterr().err for command in COMMANDS.split())
+
+
+@pytest.mark.parametrize(
+    "words, reason",
+    [
+        (["train", "learning_rate=0"], "Expected learning_rate > 0"),
+        (["train", "learning_rate=fast"], "Expected learning_rate to be a number. Received: learning_rate='fast'"),
+        (["train", "learnin_rate=1"], "Expected fields of a run out of dataset, train_size, model"),
+        (["train", "model=lenet"], "lenet5_modern"),
+        (["train", "model_args={"], "Expected model_args to be a dict"),
+        (["train", "seed=0"], "Expected seed >= 1"),
+        (["train", "fast"], "Expected settings as name=value"),
+        (["train", "batch_size=5000"], "Expected batch_size of at most"),
+        (["train", "dataset=folder:nowhere"], "nowhere"),
+        (["models", "lenet"], "Expected a model out of"),
+        (["models", "lenet5_modern", "--input", "32"], "e.g. 32x32x3. Received: 32"),
+        (["models", "lenet5", "--input", "8x8x1"], "lenet5 expected input_shape"),
+        (["datasets", "--check", "mnits"], "Expected a data set out of digits"),
+        (["sweep", "quickstrat"], "Expected an experiment out of"),
+        (["why", "nowhere.png"], "nowhere.png"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_said_in_one_line(capsys, words, reason):
+    assert reason in refused(capsys, *words)
+
+
+def test_an_unknown_profile_is_said_in_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("CNNKIT_PROFILE", "quick")
+    assert "Expected CNNKIT_PROFILE to be smoke or full" in refused(capsys, "train")
+
+
+def test_no_network_is_said_in_one_line(capsys, monkeypatch, tmp_path):
+    def fail():
+        raise Exception("URL fetch failure on https://...: None -- [Errno -3] Temporary failure in name resolution")
+
+    monkeypatch.setenv("CNNKIT_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(keras.datasets.fashion_mnist, "load_data", fail)
+    said = refused(capsys, "train", "dataset=fashion_mnist")
+    assert "could not be downloaded" in said and "fashion_mnist.npz" in said and "CNNKIT_PROFILE=smoke" in said
+
+
+def test_a_full_disk_is_said_in_one_line(capsys, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CNNKIT_RESULTS_DIR", str(tmp_path / "file"))
+    assert "set CNNKIT_RESULTS_DIR to another" in refused(capsys, "train")
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch):
+    def stopped(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeps, "run_all", stopped)
+    assert main(["train"]) == 130
+
+
+def test_datasets_are_listed_and_checked(capsys):
+    assert main(["datasets"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("digits", "shapes", "mnist", "cifar100", "embedded"))
+    assert main(["datasets", "--check", "digits"]) == 0
+    assert "digits: no image occurs twice" in capsys.readouterr().out
+
+
+def test_models_are_listed_and_printed(capsys):
+    assert main(["models"]) == 0
+    assert "lenet5_modern\n" in capsys.readouterr().out
+    assert main(["models", "lenet5_modern", "--input", "32x32x1"]) == 0
+    assert "61,706" in capsys.readouterr().out
+
+
+def test_train_trains_one_run_and_says_nothing_else(results_root):
+    command = [sys.executable, "-m", "cnnkit", "train", "model=softmax", "train_size=60", "epochs=1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    row = results.read_runs("scratch").iloc[0]
+    assert row["status"] == "completed" and row["run_id"] in done.stdout and row["device"].endswith("1 thread")
+    assert row["run_id"] == RunConfig(model="softmax", train_size=60, epochs=1).run_id
+
+
+def test_train_shows_the_row_that_is_there(capsys, monkeypatch):
+    config = RunConfig(model="softmax", train_size=60, epochs=1, optimizer_args={"momentum": 0.5})
+    row = training.train(config).row
+    results.stage(row, pd.DataFrame(), "mine")
+    words = ["model=softmax", "train_size=60", "epochs=1", 'optimizer_args={"momentum": 0.5}']
+    assert main(["train", *words, "--experiment", "mine"]) == 0
+    assert row["run_id"] in capsys.readouterr().out
+
+
+def test_a_failed_run_is_a_failed_command(monkeypatch):
+    failed = pd.DataFrame([training.failed_row(RunConfig(), ValueError("no luck"))])
+    monkeypatch.setattr(sweeps, "run_all", lambda *args, **options: failed)
+    assert main(["train"]) == 1
+
+
+def test_why_says_where_a_figure_came_from(capsys, tmp_path):
+    rows = pd.DataFrame({"run_id": ["a1", "b2"], "commit": ["0123456789"] * 2, "test_accuracy": [0.5, 0.6]})
+    figure, axes = plt.subplots()
+    plots.save_figure(axes, tmp_path / "figure.png", experiment="try", rows=rows)
+    plt.close(figure)
+    assert main(["why", str(tmp_path / "figure.png")]) == 0
+    said = capsys.readouterr().out
+    assert "experiment: try\n" in said and "runs: 2\n" in said and "commit: 0123456789\n" in said

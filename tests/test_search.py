@@ -1,0 +1,278 @@
+"""Search: the same proposals whatever happens in between, every trial a line, and bad input refused before training."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cnnkit import experiments, results, search, sweeps
+from cnnkit.config import RunConfig
+from cnnkit.search import ALGORITHMS, Range, run_search
+
+BASE = RunConfig(model="softmax", train_size=100, epochs=3)
+SPACE = {"learning_rate": Range(0.001, 10.0, log=True), "batch_size": [16, 32, 64]}
+BUDGETS = {"random": 24, "bayesian": 18, "hyperband": 24}  # a Gaussian process takes seconds a trial after the fourth
+
+
+def bowl(config):
+    """A row at once: best at a learning rate of 0.1, a little better with more epochs, diverged above 1."""
+    score = 0.9 - 0.1 * np.log10(config.learning_rate / 0.1) ** 2 + 0.001 * config.epochs
+    status = "diverged" if config.learning_rate > 1 else "completed"
+    return {"status": status, "val_accuracy": score, "val_loss": 1 - score}
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """`sweeps.run_all` without training: `fake.rows` makes a row, `fake.batches` are the lists of runs asked for."""
+
+    def run_all(configs, experiment, **how):
+        run_all.batches.append([config.run_id for config in configs])
+        distinct = {config.run_id: config for config in configs}
+        return pd.DataFrame([{"run_id": run_id, **run_all.rows(config)} for run_id, config in distinct.items()])
+
+    run_all.rows, run_all.batches = bowl, []
+    monkeypatch.setattr(sweeps, "run_all", run_all)
+    return run_all
+
+
+@pytest.fixture
+def oracles(monkeypatch):
+    """The oracles that searches make."""
+    made, make = [], search._make_oracle
+    monkeypatch.setattr(search, "_make_oracle", lambda *args: made.append(make(*args)) or made[-1])
+    return made
+
+
+def run(algorithm="random", budget=None, space=SPACE, **changes):
+    budget = BUDGETS.get(algorithm) if budget is None else budget
+    return run_search(space, algorithm, budget, **{"experiment": "test", "base": BASE, "seed": 1} | changes)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_search_replays_itself_whatever_the_number_of_workers(algorithm, fake):
+    first = run(algorithm, workers=1)
+    batches, fake.batches[:] = list(fake.batches), []
+    pd.testing.assert_frame_equal(run(algorithm, workers=7), first)
+    assert fake.batches == batches and len(batches) > 1
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_table_adds_up(algorithm, fake):
+    table = run(algorithm)
+    assert (table["algorithm"] == algorithm).all() and (table["search_seed"] == 1).all()
+    assert table["trial"].tolist() == list(range(1, len(table) + 1))
+    assert table["spent"].tolist() == table["epochs"].cumsum().tolist()
+    for line in table.to_dict("records"):
+        config = BASE.replace(**{name: line[name] for name in ("learning_rate", "batch_size", "epochs")})
+        assert line["run_id"] == config.run_id and line["status"] == bowl(config)["status"]
+        if line["status"] == "completed":
+            assert line["score"] == bowl(config)["val_accuracy"]
+    assert table["best"].tolist() == [table["score"][: trial + 1].max() for trial in range(len(table))]
+    assert (table["learning_rate"] == [float(f"{rate:.3g}") for rate in table["learning_rate"]]).all()
+
+
+def test_bayesian_search_starts_with_the_random_trials_and_then_learns_from_them(fake):
+    chance, model = run("random", 15), run("bayesian", 15)
+    assert chance["run_id"].tolist()[:4] == model["run_id"].tolist()[:4]
+    fake.rows = lambda config: bowl(config) | {"val_accuracy": -bowl(config)["val_accuracy"]}
+    assert run("random", 15)["run_id"].tolist() == chance["run_id"].tolist()
+    assert run("bayesian", 15)["run_id"].tolist()[4:] != model["run_id"].tolist()[4:]
+
+
+def test_hyperband_trains_the_best_of_a_bracket_on(fake):
+    table = run("hyperband")
+    short, whole = (table[table["epochs"] == epochs] for epochs in (1, 3))
+    assert len(short) and table["epochs"].isin([1, 3]).all()
+    first = short.iloc[:3]  # a bracket: three trials of one epoch, of which the best gets three
+    winner = first.loc[first["score"].idxmax()]
+    promoted = whole[whole[list(SPACE)].eq(winner[list(SPACE)]).all(axis=1)]
+    assert len(promoted) == 1
+    assert (
+        not whole[list(SPACE)]
+        .apply(tuple, axis=1)
+        .isin(first.drop(winner.name)[list(SPACE)].apply(tuple, axis=1))
+        .any()
+    )
+
+
+@pytest.mark.parametrize("budget", [3, 4, 23])
+@pytest.mark.parametrize("algorithm", ["random", "hyperband"])
+def test_a_budget_is_never_exceeded(algorithm, budget, fake):
+    table = run(algorithm, budget)
+    assert budget - BASE.epochs < table["spent"].iloc[-1] <= budget
+
+
+def test_neighbouring_seeds_share_no_value(fake):
+    one, other = (run(seed=seed)["learning_rate"] for seed in (1, 2))
+    assert not one.isin(other).any()
+
+
+@pytest.mark.parametrize("objective", ["val_accuracy", "val_loss"])
+def test_the_oracle_is_told_the_worst_score_there_is_for_a_trial_without_one(objective, fake, oracles):
+    outcomes = itertools.cycle(["failed", "diverged", "failed", "failed", "failed", "completed", "completed"])
+    fake.rows = lambda config: bowl(config) | {"status": next(outcomes)}
+    table = run(budget=39, objective=objective)
+    assert len(table) == 13  # three failures in a row make keras-tuner give up
+    assert table["score"].isna().tolist() == (table["status"] != "completed").tolist()
+    assert table["best"].isna().tolist() == [True] * 5 + [False] * 8
+    worst, best = table["score"].agg(["min", "max"] if objective == "val_accuracy" else ["max", "min"])
+    told = [trial.score for trial in oracles[0].trials.values() if trial.status == "COMPLETED"]
+    assert told == table["score"].fillna(worst).tolist()
+    assert table["best"].iloc[-1] == best
+
+
+def test_bayesian_search_survives_divergence_everywhere(fake):
+    fake.rows = lambda config: bowl(config) | {"status": "diverged", "val_accuracy": None}
+    table = run("bayesian", 15)
+    assert len(table) == 5 and table[["score", "best"]].isna().all(axis=None)
+
+
+def test_repeated_proposals_are_lines_and_cost_their_epochs(fake):
+    space = {"learning_rate": [0.01, 0.1], "batch_size": [16, 32]}
+    table = run("bayesian", 18, space)
+    assert len(table) == 6 and table["repeated"].sum() >= 2 and table["spent"].iloc[-1] == 18
+    assert not table.drop_duplicates("run_id")["repeated"].any()
+    assert table.groupby("run_id")["score"].nunique().eq(1).all()
+
+
+def test_random_search_ends_when_the_space_is_used_up(fake):
+    table = run(budget=300, space={"learning_rate": [0.01, 0.1], "batch_size": [16, 32]})
+    assert len(table) == 4 and not table["repeated"].any()
+
+
+def test_choices_may_be_none_and_dicts_and_entries_of_dicts(fake):
+    space = {
+        "augmentation": [None, "shift"],
+        "schedule_args": [{}, {"end": 0.1}],
+        "optimizer_args.nesterov": [True, False],
+    }
+    table = run(space=space, base=BASE.replace(schedule="exponential"))
+    expected = {
+        BASE.replace(schedule="exponential", augmentation=a, schedule_args=s, optimizer_args={"nesterov": n}).run_id
+        for a, s, n in itertools.product(*space.values())
+    }
+    assert set(table["run_id"]) == expected
+    assert set(table["schedule_args"]) == {"{}", '{"end": 0.1}'}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"space": {}}, "space as a dict"),
+        ({"space": [0.1, 0.2]}, "space as a dict"),
+        ({"space": {"batch_size": [16]}}, "at least two choices of batch_size"),
+        ({"space": {"batch_size": [16, 32, 16]}}, "choices of batch_size that differ"),
+        ({"space": {"batch_size": [16, 16.0]}}, "choices of batch_size that differ"),
+        ({"space": {"batch_size": [16, "many"]}}, "valid run. Received: batch_size='many'"),
+        ({"space": {"batch_size": [16, 1000]}}, "valid run. Received: batch_size=1000.*at most 100"),
+        ({"space": {"batch_size": 16}}, "batch_size to be a Range or a list"),
+        ({"space": {"batch_size": Range(16, 64)}}, "list of choices for batch_size"),
+        ({"space": {"learning_rate": Range(0.0, 1.0)}}, "valid run.*learning_rate > 0"),
+        ({"space": {"rate": [0.1, 0.2]}}, "fields of a space among model, model_args.NAME.*Received: 'rate'"),
+        ({"space": {"seed": [1, 2]}}, "Received: 'seed'"),
+        ({"space": {"learning_rate.x": [1, 2]}}, "Received: 'learning_rate.x'"),
+        ({"space": {"model_args.depth": [1, 2]}}, "valid run.*depth"),
+        ({"space": {"optimizer": ["sgd", "adam"], "optimizer_args.momentum": Range(0.1, 0.9)}}, "optimizer='adam'"),
+        ({"seed": 0}, "seed.*>= 1"),
+        ({"seed": None}, "seed.*>= 1"),
+        ({"budget": 0}, "budget.*at least 1"),
+        ({"budget": 2}, "at least one trial, 3 epochs"),
+        ({"budget": 10.5}, "whole number of epochs"),
+        ({"algorithm": "grid"}, "random, bayesian, hyperband"),
+        ({"objective": "test_accuracy"}, "objective to be one of val_accuracy"),
+        ({"base": {}}, "base to be a RunConfig"),
+    ],
+)
+def test_bad_input_is_refused_before_any_training(changes, message, fake):
+    with pytest.raises(ValueError, match=f"^Expected .*{message}"):
+        run(**changes)
+    assert not fake.batches
+
+
+@pytest.mark.parametrize("ends", [(1, 1), (2, 1), (0.1, float("inf")), (float("nan"), 1), ("1", 2), (True, 2)])
+def test_an_empty_range_is_refused(ends):
+    with pytest.raises(ValueError, match="Expected numbers low < high"):
+        Range(*ends)
+
+
+def test_a_logarithmic_range_is_above_zero():
+    with pytest.raises(ValueError, match="low > 0"):
+        Range(0, 1, log=True)
+
+
+KILLED = """
+from cnnkit import search
+from tests.test_search import resumable
+if __name__ == "__main__":
+    resumable("killed", workers=1)
+"""
+
+
+def resumable(experiment, **how):
+    return run_search(SPACE, "hyperband", 24, experiment=experiment, base=BASE, seed=3, **how)
+
+
+def test_a_killed_search_resumes_to_the_table_of_an_unbroken_one(results_root):
+    process = subprocess.Popen([sys.executable, "-c", KILLED], start_new_session=True)
+    try:
+        give_up = time.monotonic() + 300
+        while len(results.read_runs("killed")) < 6:
+            assert process.poll() is None and time.monotonic() < give_up
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    survived = results.read_runs("killed")
+    with sweeps.cluster(1) as client:
+        resumed, unbroken = (resumable(name, client=client) for name in ("killed", "unbroken"))
+    pd.testing.assert_frame_equal(resumed, unbroken)
+    assert 6 <= len(survived) < resumed["run_id"].nunique() and (resumed["status"] == "completed").sum() > 6
+    rows, expected = results.read_runs("killed"), results.read_runs("unbroken")
+    pd.testing.assert_frame_equal(rows.drop(columns="train_seconds"), expected.drop(columns="train_seconds"))
+    kept = rows[rows["run_id"].isin(survived["run_id"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, survived)  # to the second: they were not trained again
+
+
+@pytest.fixture
+def stored(monkeypatch):
+    """`sweeps.run_all` without training, but with rows in the store."""
+
+    def run_all(configs, experiment, **how):
+        for config in configs:
+            row = {"run_id": config.run_id, **config.to_row(), **bowl(config), "train_seconds": 1.0}
+            history = pd.DataFrame({"epoch": range(1, config.epochs + 1), "val_accuracy": row["val_accuracy"]})
+            results.stage(row, history, experiment)
+        results.rebuild(experiment)
+        runs = results.read_runs(experiment).set_index("run_id", drop=False)
+        return runs.loc[list(dict.fromkeys(config.run_id for config in configs))].reset_index(drop=True)
+
+    monkeypatch.setattr(sweeps, "run_all", run_all)
+
+
+def test_the_experiment_is_read_from_its_tables(stored, results_root, monkeypatch):
+    experiment = experiments.load_experiment("search")
+    monkeypatch.setitem(sys.modules[experiment.run.__module__].BUDGET, "smoke", 24)
+    assert experiments.stored_runs(experiment, "smoke")[2] > 0
+    runs, history = experiments.run_experiment(experiment)
+    read, _, missing = experiments.stored_runs(experiment, "smoke")
+    pd.testing.assert_frame_equal(read, runs)
+    assert missing == 0 and set(history["run_id"]) == set(runs["run_id"])
+
+    table = experiment.table(runs)
+    searches = runs.groupby(["algorithm", "search_seed"])
+    for line in table.to_dict("records"):
+        best = searches["score"].max()[line["algorithm"]]
+        assert line["mean"] == pytest.approx(best.mean()) and line["n"] == best.size
+    assert set(table["algorithm"]) == set(ALGORITHMS) and table["trials"].sum() == len(runs)
+    assert searches["spent"].max().between(22, 24).all()
+    assert set(experiment.figures(runs, history)) == {"best_so_far", "settings"}
+
+    path = results_root / "search" / "runs.csv"
+    pd.read_csv(path, dtype={"run_id": str}).iloc[1:].to_csv(path, index=False)
+    assert experiments.stored_runs(experiment, "smoke")[2] > 0

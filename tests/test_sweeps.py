@@ -1,0 +1,338 @@
+"""Sweeps: exactly the runs that were asked for, once each, whoever is killed in the middle."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+from cnnkit import models, results, sweeps, training
+from cnnkit.config import RunConfig
+from cnnkit.results import TIME_COLUMNS
+
+TINY = RunConfig(model="softmax", train_size=60, epochs=1)
+RUNS = 24
+DRIVER = f"""
+import sys
+
+from cnnkit.quiet import import_keras
+
+import_keras()
+from cnnkit import sweeps
+from cnnkit.config import RunConfig
+
+if __name__ == "__main__":
+    configs = [RunConfig(model="softmax", train_size=60, epochs=1, seed=1 + i) for i in range({RUNS})]
+    if sys.argv[2:] == ["reversed"]:
+        configs.reverse()
+    sweeps.run_all(configs, "try", workers=1, scheduler=sys.argv[1] if sys.argv[1:] else None)
+"""
+NOTEBOOK = """
+import keras
+from keras import layers
+
+from cnnkit import sweeps
+from cnnkit.config import RunConfig
+from cnnkit.models import register
+
+
+class Half(keras.layers.Layer):
+    def call(self, x):
+        return x / 2
+
+
+@register
+def mine(input_shape, num_classes, width=4):
+    pixels = keras.Input(input_shape)
+    x = Half()(layers.Flatten()(pixels))
+    return keras.Model(pixels, layers.Dense(num_classes)(layers.Dense(width)(x)))
+
+
+if __name__ == "__main__":
+    configs = [RunConfig(model="mine", train_size=60, epochs=1, seed=seed) for seed in (1, 2, 3)]
+    print(list(sweeps.run_all(configs, "try", workers=1)["status"]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    monkeypatch.setattr(models, "_BUILDERS", dict(models._BUILDERS))
+
+
+@pytest.fixture(scope="module")
+def two_workers():
+    with sweeps.cluster(2) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """Address of a real `dask scheduler` with two real `dask worker`s, as on two hosts."""
+    file = tmp_path_factory.mktemp("dask") / "scheduler.json"
+    options = ["--scheduler-file", str(file), "--no-dashboard"]
+    workers = ["worker", *options, "--nthreads", "1", "--host", "127.0.0.1", "--preload", "cnnkit.quiet"]
+    commands = [["scheduler", *options, "--host", "127.0.0.1", "--port", "0"], workers, workers]
+    processes = [subprocess.Popen([sys.executable, "-m", "dask", *c], stderr=subprocess.DEVNULL) for c in commands]
+    wait_for(file.exists)
+    yield json.loads(file.read_text())["address"]
+    for process in reversed(processes):
+        process.terminate()
+        process.wait()
+
+
+def no_dask(*args):
+    raise AssertionError("Dask was started for runs that the store has")
+
+
+def wait_for(condition):
+    """Wait until something is so; the limit only keeps a broken test from waiting for ever."""
+    for _ in range(6000):
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError("waited too long")
+
+
+def wait_for_runs(count):
+    wait_for(lambda: len(results.read_runs("try")) >= count)
+
+
+def cell(builder):
+    """Register a model as a notebook cell does."""
+    builder.__module__, builder.__name__ = "__main__", builder.__name__.removesuffix("_again")
+    return models.register(builder)
+
+
+def linear(input_shape, num_classes):
+    return keras.Sequential([keras.Input(input_shape), layers.Flatten(), layers.Dense(num_classes)])
+
+
+def in_worker():
+    return multiprocessing.parent_process() is not None
+
+
+def assert_same_tables(one, other):
+    for table in (results.read_runs, results.read_history):
+        ours, theirs = (table(name).drop(columns=list(TIME_COLUMNS), errors="ignore") for name in (one, other))
+        pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+
+
+def start(tmp_path, *args, code=DRIVER):
+    """Start a sweep in a process of its own, as from a terminal."""
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    pipe = subprocess.PIPE
+    command = [sys.executable, str(script), *args]
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def finish(process):
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return output
+
+
+def test_exactly_the_runs_asked_for_in_the_order_asked(two_workers):
+    seeds = [TINY.replace(seed=seed) for seed in (3, 1, 2)]
+    sweeps.run_all(seeds[:2], "try", client=two_workers)
+    frame = sweeps.run_all([seeds[2], seeds[0], seeds[2]], "try", client=two_workers)
+    assert frame["run_id"].tolist() == [seeds[2].run_id, seeds[0].run_id]
+    assert frame["status"].tolist() == ["completed"] * 2
+    assert len(results.read_runs("try")) == 3
+
+
+def test_no_runs_are_no_rows():
+    assert sweeps.run_all([], "try").empty
+
+
+def test_finished_runs_come_from_the_store(two_workers, monkeypatch):
+    config = TINY.replace(precision="mixed_bfloat16", augmentation="flip")
+    before = sweeps.run_all([config], "try", client=two_workers)
+    monkeypatch.setattr(sweeps, "_start", no_dask)
+    pd.testing.assert_frame_equal(sweeps.run_all([config], "try"), before)
+
+
+def test_the_number_of_workers_does_not_change_a_row(two_workers):
+    base = TINY.replace(model="mlp", model_args={"units": [16], "dropout_rate": 0.5}, optimizer="adam", epochs=2)
+    arms = [base, base.replace(augmentation="shift"), base.replace(ema=0.9), TINY]
+    configs = [arm.replace(seed=seed) for arm in arms for seed in (1, 2)]
+    sweeps.run_all(configs, "two", client=two_workers)
+    sweeps.run_all(configs, "one", workers=1)
+    assert_same_tables("one", "two")
+
+
+def test_a_worker_trains_what_a_fresh_process_trains(two_workers):
+    configs = [TINY.replace(learning_rate=rate) for rate in (0.1, 0.5)]
+    sweeps.run_all(configs, "workers", client=two_workers)
+    for config in configs:
+        run = training.train(config)
+        results.stage(run.row, run.history, "here")
+    assert_same_tables("workers", "here")
+
+
+def test_workers_know_the_models_of_a_script(tmp_path):
+    assert finish(start(tmp_path, code=NOTEBOOK)).strip() == "['completed', 'completed', 'completed']"
+
+
+def test_diverged_and_failed_runs_are_rows_and_the_others_go_on(two_workers, tmp_path):
+    trap = tmp_path / "trap"
+    trap.touch()
+
+    @cell
+    def fails(input_shape, num_classes, trap=""):
+        if in_worker() and Path(trap).exists():
+            raise RuntimeError("not today")
+        return linear(input_shape, num_classes)
+
+    diverging = TINY.replace(model="mlp", learning_rate=1e30, epochs=3)
+    failing = TINY.replace(model="fails", model_args={"trap": str(trap)})
+    frame = sweeps.run_all([diverging, failing, TINY], "try", client=two_workers)
+    assert frame["status"].tolist() == ["diverged", "failed", "completed"]
+    assert frame["error"][1] == "RuntimeError: not today"
+    assert failing.run_id not in set(results.read_history("try")["run_id"])
+    trap.unlink()
+    frame = sweeps.run_all([diverging, failing, TINY], "try", client=two_workers)  # only the failed one is tried again
+    assert frame["status"].tolist() == ["diverged", "completed", "completed"]
+
+
+def test_a_killed_worker_costs_no_run_and_a_killing_run_no_other(two_workers, tmp_path):
+    @cell
+    def kills_once(input_shape, num_classes, mark=""):
+        if in_worker() and not Path(mark).exists():
+            Path(mark).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return linear(input_shape, num_classes)
+
+    @cell
+    def kills_always(input_shape, num_classes):
+        if in_worker():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return linear(input_shape, num_classes)
+
+    once = TINY.replace(model="kills_once", model_args={"mark": str(tmp_path / "mark")})
+    always = TINY.replace(model="kills_always")
+    frame = sweeps.run_all([once, always, TINY, TINY.replace(seed=2)], "try", client=two_workers)
+    assert frame["status"].tolist() == ["completed", "failed", "completed", "completed"]
+    assert frame["error"][1].startswith("KilledWorker")
+
+
+def test_ctrl_c_leaves_a_valid_store_and_says_how_to_go_on(tmp_path, results_root):
+    process = start(tmp_path)
+    wait_for_runs(1)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to every process of the command
+    _, errors = process.communicate()
+    kept = results.read_runs("try")
+    assert process.returncode != 0 and 0 < len(kept) < RUNS
+    assert f"Stopped. {len(kept)} of {RUNS} runs of try are kept; the same command goes on." in errors
+    assert "nanny" not in errors.lower() and errors.count("Traceback") <= 1
+    assert list((results_root / ".staging" / "try").glob("*.json")) == []
+
+
+def test_a_parent_killed_ten_times_and_resumed_ends_with_the_same_table(tmp_path, scheduler):
+    dice = random.Random(1)
+    where = [scheduler] * 8 + [None] * 2  # twice with workers of its own, which takes longer to start
+    dice.shuffle(where)
+    for address in where:
+        count = len(results.read_runs("try"))
+        process = start(tmp_path, *([address] if address else []))
+        wait_for_runs(count + dice.randint(1, 2))
+        time.sleep(dice.uniform(0, 0.2))
+        process.kill()
+        process.communicate()
+        ids = results.read_runs("try")["run_id"]
+        assert ids.is_unique and len(ids) > count
+    finish(start(tmp_path, scheduler))
+    configs = [TINY.replace(seed=1 + i) for i in range(RUNS)]
+    frame = sweeps.run_all(configs, "unbroken", scheduler=scheduler)
+    assert frame["status"].eq("completed").all() and len(frame) == RUNS
+    assert_same_tables("try", "unbroken")
+
+
+def test_two_parents_at_once_lose_and_double_nothing(tmp_path, scheduler):
+    parents = [start(tmp_path, scheduler), start(tmp_path, scheduler, "reversed")]
+    for parent in parents:
+        finish(parent)
+    runs, history = results.read_runs("try"), results.read_history("try")
+    assert sorted(runs["run_id"]) == sorted(TINY.replace(seed=1 + i).run_id for i in range(RUNS))
+    assert len(history) == RUNS and runs["status"].eq("completed").all()
+
+
+def test_rows_of_other_data_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNKIT_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(sweeps, "_start", no_dask)
+    config = TINY.replace(dataset="mnist")
+    was = write_mnist(tmp_path, seed=1, config=config)
+    run = training.train(config)
+    results.stage(run.row, run.history, "try")
+    assert len(sweeps.run_all([config], "try")) == 1
+    now = write_mnist(tmp_path, seed=2, config=config)
+    with pytest.raises(ValueError, match=f"stale rows, 1 of 1.* data_sha256 {was[:12]}, here it is {now[:12]}.*--refr"):
+        sweeps.run_all([config], "try")
+    (tmp_path / "mnist.npz").unlink()  # with nothing to compare with, the row is what there is
+    assert len(sweeps.run_all([config], "try")) == 1
+
+
+def write_mnist(folder, seed, config):
+    images = np.random.default_rng(seed).integers(0, 256, size=(200, 28, 28), dtype="uint8")
+    labels = np.arange(200) % 10
+    np.savez(folder / "mnist.npz", x_train=images, y_train=labels, x_test=images[:50], y_test=labels[:50])
+    return training.fingerprint(config)["data_sha256"]
+
+
+def test_rows_of_another_architecture_are_refused_until_refreshed(two_workers, monkeypatch):
+    @cell
+    def edited(input_shape, num_classes):
+        return linear(input_shape, num_classes)
+
+    config = TINY.replace(model="edited")
+    was = sweeps.run_all([config], "try", client=two_workers).iloc[0]
+
+    @cell
+    def edited_again(input_shape, num_classes):
+        pixels = keras.Input(input_shape)
+        x = layers.Dense(5)(layers.Flatten()(pixels))
+        return keras.Model(pixels, layers.Dense(num_classes)(x))
+
+    now = training.fingerprint(config)["model_sha256"]
+    with pytest.raises(ValueError, match=f"model_sha256 {was['model_sha256'][:12]}, here it is {now[:12]}"):
+        sweeps.run_all([config, TINY], "try", client=two_workers)
+    assert len(results.read_runs("try")) == 1  # refused before any training
+    frame = sweeps.run_all([config], "try", client=two_workers, refresh=True)
+    assert frame["model_sha256"][0] == now and frame["num_params"][0] != was["num_params"]
+    monkeypatch.setattr(sweeps, "_start", no_dask)
+    sweeps.run_all([config], "try")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1", "nonsense://here"])
+def test_a_scheduler_that_does_not_answer_is_one_clear_error(monkeypatch, address):
+    monkeypatch.setattr(sweeps, "CONNECT_SECONDS", 1)
+    with pytest.raises(OSError, match=f"Expected a Dask scheduler at {address}. Received: .* Start one with"):
+        sweeps.run_all([TINY], "try", scheduler=address)
+
+
+def test_a_run_that_does_not_fit_is_refused_before_any_training(monkeypatch):
+    monkeypatch.setattr(sweeps, "_start", no_dask)
+    with pytest.raises(ValueError, match="lenet5 expected input_shape"):
+        sweeps.run_all([TINY, TINY.replace(dataset="shapes", model="lenet5")], "try")
+    with pytest.raises(ValueError, match="Expected batch_size of at most 60"):
+        sweeps.run_all([TINY, TINY.replace(batch_size=61)], "try")
+    with pytest.raises(ValueError, match=r"Expected workers >= 1, .*Received: workers=0"):
+        sweeps.run_all([TINY], "try", workers=0)
+
+
+def test_a_results_folder_that_cannot_be_written_is_said_before_any_training(monkeypatch, tmp_path):
+    monkeypatch.setattr(sweeps, "_start", no_dask)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CNNKIT_RESULTS_DIR", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"Expected to write .* Received: Not a directory"):
+        sweeps.run_all([TINY], "try")
