@@ -34,7 +34,14 @@ def make_run(config, accuracy, status="completed"):
     lines = pd.DataFrame(rng.uniform(0.3, 0.6, (config.epochs, 4)), columns=plots.saving.METRICS[:4])
     lines = lines.assign(epoch=range(1, config.epochs + 1), learning_rate=config.learning_rate, seconds=[1.0, 2.5])
     last = lines.iloc[-1].drop(["epoch", "learning_rate", "seconds"]).to_dict()
-    row = {"run_id": config.run_id, **config.to_row(), "status": status, **last, "test_accuracy": accuracy}
+    row = {
+        "run_id": config.run_id,
+        **config.to_row(),
+        "status": status,
+        "error": None,
+        **last,
+        "test_accuracy": accuracy,
+    }
     row |= {"num_params": 7850, "train_seconds": 2.5, "device": "an abacus, 1 thread", "backend": "beads 1.0"}
     return row | {"keras": "3", "cnnkit": "0", "commit": "abc1234"}, lines
 

@@ -108,8 +108,8 @@ def test_a_budget_is_never_exceeded(algorithm, budget, fake):
     assert budget - BASE.epochs < table["spent"].iloc[-1] <= budget
 
 
-def test_neighbouring_seeds_share_no_value(fake):
-    one, other = (run(seed=seed)["learning_rate"] for seed in (1, 2))
+def test_searches_of_other_seeds_share_no_value(fake):
+    one, other = (run(seed=seed)["learning_rate"] for seed in (1, 1 + len(SPACE)))  # keras-tuner's own would be shifted
     assert not one.isin(other).any()
 
 
@@ -215,14 +215,14 @@ if __name__ == "__main__":
 
 
 def resumable(experiment, **how):
-    return run_search(SPACE, "hyperband", 24, experiment=experiment, base=BASE, seed=3, **how)
+    return run_search(SPACE, "hyperband", 18, experiment=experiment, base=BASE, seed=3, **how)
 
 
 def test_a_killed_search_resumes_to_the_table_of_an_unbroken_one(results_root):
     process = subprocess.Popen([sys.executable, "-c", KILLED], start_new_session=True)
     try:
         give_up = time.monotonic() + 300
-        while len(results.read_runs("killed")) < 6:
+        while len(results.read_runs("killed")) < 5:
             assert process.poll() is None and time.monotonic() < give_up
             time.sleep(0.02)
     finally:
@@ -232,7 +232,7 @@ def test_a_killed_search_resumes_to_the_table_of_an_unbroken_one(results_root):
     with sweeps.cluster(1) as client:
         resumed, unbroken = (resumable(name, client=client) for name in ("killed", "unbroken"))
     pd.testing.assert_frame_equal(resumed, unbroken)
-    assert 6 <= len(survived) < resumed["run_id"].nunique() and (resumed["status"] == "completed").sum() > 6
+    assert 5 <= len(survived) < resumed["run_id"].nunique() and (resumed["status"] == "completed").sum() > 5
     rows, expected = results.read_runs("killed"), results.read_runs("unbroken")
     pd.testing.assert_frame_equal(rows.drop(columns="train_seconds"), expected.drop(columns="train_seconds"))
     kept = rows[rows["run_id"].isin(survived["run_id"])].reset_index(drop=True)

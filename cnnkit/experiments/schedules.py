@@ -34,15 +34,19 @@ def rates(profile):
     return RATES if profile == "full" else RATES[1:3]
 
 
+def tuning_seeds(profile):
+    return (1, 2) if profile == "full" else (1,)
+
+
 def tune(profile, runs):
     """Each schedule has its own learning rate."""
-    return grid(arms(profile), rates(profile))
+    return grid(arms(profile), rates(profile), tuning_seeds(profile))
 
 
 def confirm(profile, runs):
     """Every schedule at its best rate; constant low, constant high, and high that drops to low. Fresh seeds."""
     fresh = FRESH[: 5 if profile == "full" else 2]
-    best = at_best_rate(arms(profile), rates(profile), (1,), runs, fresh)
+    best = at_best_rate(arms(profile), rates(profile), tuning_seeds(profile), runs, fresh)
     return [*best, *grid([base(profile)], [LOW, HIGH], fresh), *grid([base(profile).replace(**DROP)], [HIGH], fresh)]
 
 

@@ -61,6 +61,12 @@ def say(text):
     display(Markdown(text))
 
 
+def show(ax):
+    """Show a figure of an experiment, marked as such if it is from a smoke run."""
+    plots.mark_profile(ax, PROFILE)
+    display(ax.figure)
+
+
 # %% [markdown]
 # ## A bowl
 #
@@ -181,18 +187,14 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# That was the cost. The first network: validation accuracy at the end against the rate, a line an optimizer. The axis
-# is logarithmic, since for a rate factors count, not differences.
+# That was the cost. First LeNet-5, then the three convolutions of `caffe_quick`: validation accuracy at the end against
+# the rate, a line an optimizer. The axis is logarithmic, since for a rate factors count, not differences.
 
 # %%
 figures = learning_rate.figures(runs, history)
 plt.close("all")  # each is shown where it is read
-plots.mark_profile(figures["sweep_lenet5"], PROFILE)
-figures["sweep_lenet5"].figure
-
-# %%
-plots.mark_profile(figures["sweep_caffe_quick"], PROFILE)
-figures["sweep_caffe_quick"].figure
+show(figures["sweep_lenet5"])
+show(figures["sweep_caffe_quick"])
 
 # %%
 by_network = {name: learning_rate.sweeps(runs)[base.model] for name, base in BASES.items()}
@@ -239,10 +241,7 @@ say(
 # hundred times it, on fresh seeds that did not choose the rate.
 
 # %%
-plots.mark_profile(figures["too_small_too_big"], PROFILE)
-figures["too_small_too_big"].figure
-
-# %%
+show(figures["too_small_too_big"])
 factors = learning_rate.by_factor(runs)
 means = factors.groupby("rate", observed=True)[["train_loss", "test_accuracy"]].mean()
 lost = factors[factors["learning_rate"] == factors["learning_rate"].max()]
@@ -346,7 +345,7 @@ assert np.allclose(first["learning_rate"], 1e-5 * 1e6 ** (np.arange(len(first)) 
 # One batch's loss is noisy, so we smooth over nine steps, with the window centred: a running mean of the past would
 # shift every feature to the right, to higher rates. From the smooth curve we read three rates: the one of **steepest**
 # descent (per factor of the rate), the one of the **lowest** loss, of which a common rule takes a **tenth**, and the
-# **end**, where the loss is back above its start.
+# **end**, where the loss is 5% above its start.
 
 
 # %%
@@ -360,13 +359,13 @@ def read_range(test, window=9):
     loss, rate = smooth(test["loss"], window), test["learning_rate"]
     lowest = loss.idxmin()
     slope = np.gradient(loss[: lowest + 1], np.log(rate[: lowest + 1])) if lowest > 0 else np.zeros(1)
-    over = rate[(loss > loss.iloc[:5].mean()) & (loss.index > lowest)]
+    over = rate[(loss > 1.05 * loss.iloc[:5].mean()) & (loss.index > lowest)]
     return {"steepest": rate[slope.argmin()], "lowest": rate[lowest], "end": over.min()}
 
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 for (name, optimizer), test in tests.items():
-    ax, colour = axes[list(BASES).index(name)], COLOURS[list(learning_rate.OPTIMIZERS).index(optimizer)]
+    ax, colour = axes[list(BASES).index(name)], COLOURS[sorted(learning_rate.OPTIMIZERS).index(optimizer)]
     curve, marks = smooth(test["loss"]), read_range(test)
     ax.plot(test["learning_rate"], test["loss"], color=colour, linewidth=0.5, alpha=0.35)
     ax.plot(test["learning_rate"], curve, color=colour, label=optimizer)
@@ -421,10 +420,7 @@ say(
 # rate of its row; along the dashed line the rate is proportional to the batch size.
 
 # %%
-plots.mark_profile(figures["batch_size"], PROFILE)
-figures["batch_size"].figure
-
-# %%
+show(figures["batch_size"])
 best_rates = learning_rate.best_by_batch(runs)
 power = np.polyfit(np.log(best_rates["batch_size"]), np.log(best_rates["learning_rate"].astype(float)), 1)[0]
 cells = learning_rate.batch_grid(runs).groupby(["batch_size", "learning_rate"])["val_accuracy"].mean().unstack()
@@ -517,17 +513,13 @@ print("equal:", ", ".join(curves))
 # %%
 scheduled = schedules.figures(schedule_runs, schedule_history)
 plt.close("all")
-plots.mark_profile(scheduled["tuning"], PROFILE)
-scheduled["tuning"].figure
+show(scheduled["tuning"])
 
 # %% [markdown]
 # Then each schedule at its best peak, on fresh seeds, scored on the test set.
 
 # %%
-plots.mark_profile(scheduled["accuracy"], PROFILE)
-scheduled["accuracy"].figure
-
-# %%
+show(scheduled["accuracy"])
 table = schedules.table(schedule_runs).set_index("schedule")
 tuning = schedule_runs[~schedule_runs["seed"].isin(FRESH)]
 edge = [name for name, rows in tuning.groupby("schedule") if best_settings(rows)["at_edge"]]
@@ -613,8 +605,7 @@ say(
 # throughout, and high that drops to low halfway.
 
 # %%
-plots.mark_profile(scheduled["low_high"], PROFILE)
-scheduled["low_high"].figure
+show(scheduled["low_high"])
 
 # %% [markdown]
 # The last two arms share their seeds, so they are the same run until the drop. That makes the comparison after it
@@ -678,7 +669,6 @@ decided = pd.concat(
 for number, part in decided.groupby("ledger"):
     print(f"Claim {number} of the ledger\n{tell_verdicts(part)}\n")
 
-# %%
 status = decided.set_index("id")["verdict"]
 decays = status[status.index.str.startswith("decay-")]
 say(
@@ -752,7 +742,7 @@ for beta in (0, 0.5, 0.9):
     assert np.isclose(border, 2 * (1 + beta), atol=0.02)
     print(f"beta {beta}: up to {border:.2f}, formula {2 * (1 + beta):.2f}")
 
-# %%
+
 rows = by_network["LeNet-5"]
 cliff = rows.groupby(["optimizer", "learning_rate"])["val_accuracy"].mean().loc[lambda accuracy: accuracy > 0.2]
 highest = cliff.reset_index().groupby("optimizer")["learning_rate"].max()
