@@ -222,10 +222,15 @@ def test_epochs_and_seconds_to_a_target():
         ([20, 20, 20], [10, 11, None], "INCONCLUSIVE"),
         ([20, 20, 20], [20, 20, None], "INCONCLUSIVE"),  # within the margin, but for the censored one
         ([3, None, 3], [18, None, 19], "INCONCLUSIVE"),
+        ([18] * 8, [3, 4, 3, 3, 4, 3, 3, None], "INCONCLUSIVE"),  # below zero, but for the censored one
     ],
 )
 def test_a_run_that_never_got_there_counts_on_one_side_only(a, b, verdict):
     assert epochs_to_half(a, b)["verdict"] == verdict
+
+
+def test_a_run_that_never_got_there_counts_with_its_end():
+    assert epochs_to_half([3, 4, 3], [18, None, 19])["effect"] == pytest.approx((15 + 16 + 16) / 3)
 
 
 def test_a_ratio_with_a_censored_run_on_the_losing_side_still_supports():

@@ -1,5 +1,6 @@
 """The command line: it answers at once, and says in one line what is wrong."""
 
+import re
 import subprocess
 import sys
 
@@ -38,13 +39,14 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     said = capsys.readouterr().out
-    assert all(f"\n    {command} " in said for command in COMMANDS.split())
+    assert set(re.findall(r"^    (\w+)", said, re.MULTILINE)) == set(COMMANDS.split())
 
 
 def test_an_unknown_command_lists_the_commands(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["trian"])
-    assert all(command in capsys.readouterr().err for command in COMMANDS.split())
+    said = capsys.readouterr().err
+    assert all(command in said for command in COMMANDS.split())
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,10 @@ from cnnkit.results import TIME_COLUMNS
 TINY = RunConfig(model="softmax", train_size=60, epochs=1)
 RUNS = 24
 DRIVER = f"""
+import signal
 import sys
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts without it
 
 from cnnkit.quiet import import_keras
 
