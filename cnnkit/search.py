@@ -124,7 +124,7 @@ def _make_oracle(space, algorithm, budget, base, seed, objective, folder):
     common = {
         "objective": keras_tuner.Objective(objective, "min" if _is_loss(objective) else "max"),
         "hyperparameters": hyperparameters,
-        # The oracle draws its k-th number with seed + k: searches with the seeds 1 and 2 would share almost all.
+        # The oracle draws its k-th number with seed + k: the searches of nearby seeds would draw almost the same ones.
         "seed": random.Random(seed).randrange(1, 2**32),
     }
     if algorithm == "random":

@@ -31,6 +31,36 @@ class Run:
     model: keras.Model
 
 
+class ShuffledBatches(keras.utils.PyDataset):
+    """Batches of images and labels in an order that is new every epoch and decided by a seed alone.
+
+    `fit(x, y)` on arrays would take the same order in every epoch once `keras.utils.set_random_seed` has been called:
+    Keras 3.15 shuffles by an operation that TensorFlow starts again from the same state each time.
+
+    Args:
+        x, y: Arrays `(n, ...)`.
+        batch_size: Integer; the last batch of an epoch may be smaller.
+        seed: Integer.
+    """
+
+    def __init__(self, x, y, batch_size, seed):
+        super().__init__()
+        self.x, self.y, self.batch_size = x, y, batch_size
+        self.numbers = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def __len__(self):
+        return math.ceil(len(self.x) / self.batch_size)
+
+    def __getitem__(self, index):
+        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.x[chosen], self.y[chosen]
+
+    def on_epoch_end(self):
+        """Draw the next epoch's order; Keras calls this."""
+        self.order = self.numbers.permutation(len(self.x))
+
+
 def train(config, *, keep_traced=False):
     """Train one run; the test set is read once, after everything is chosen.
 
@@ -51,10 +81,9 @@ def train(config, *, keep_traced=False):
     log = RunLog()
     keras.utils.set_random_seed(config.seed)
     trained.fit(
-        x_train,
-        y_train,
-        batch_size=config.batch_size,
+        ShuffledBatches(x_train, y_train, config.batch_size, config.seed),
         epochs=config.epochs,
+        shuffle=False,  # the batches are shuffled already, image by image
         validation_data=(x_val, y_val),
         validation_batch_size=EVALUATION_BATCH,
         callbacks=[log, *_callbacks(config)],

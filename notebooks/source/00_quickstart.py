@@ -299,18 +299,19 @@ say(
 #
 # We guessed it. Each update moves the weights by minus the learning rate $\eta$ times the gradient,
 # $w \leftarrow w - \eta\,\nabla L(w)$. Too small, and the budget ends before the network has learnt; too large, and a
-# step jumps over the valley it was meant to go down into. So we try twelve rates from 0.001 to 5.
+# step jumps over the valley it was meant to go down into. So we try them: twelve rates from 0.001 to 5 in `full`, six
+# in `smoke`.
 #
 # | | |
 # |---|---|
 # | **varied** | the learning rate |
 # | **held fixed** | LeNet-5, plain SGD, batch size, number of epochs, data |
-# | **repeated** | over three seeds in `full`, one in `smoke`; a seed decides split, first weights and order |
+# | **repeated** | over three seeds in `full`, two in `smoke`; a seed decides split, first weights and order |
 # | **chosen by** | mean accuracy on validation images |
 # | **then** | the best rate runs again with *fresh* seeds, in `full` on all of MNIST and for longer |
 # | **quoted** | the test accuracy of these fresh runs |
 #
-# Why fresh seeds? The winner of twelve was partly lucky. Its luck does not carry over to new seeds, its quality does.
+# Why fresh seeds? The winner of many was partly lucky. Its luck does not carry over to new seeds, its quality does.
 #
 # An experiment is a short file, `cnnkit/experiments/quickstart.py`. `run_experiment` reads the runs that are already in
 # the table and trains the others, one a core.

@@ -1117,12 +1117,10 @@ plt.show()
 #
 # Now each trains as one would use it: `fs.fit` here, `model.fit` there, each with its own random order of the images.
 # Momentum 0.9, batches of 32; the learning rate is 0.02 and, for the last epochs, 0.002, so that it matters less at
-# which step we stop. They are compared on images that neither has seen: the test set and, because nothing here was
-# chosen by it, the validation set as well.
+# which step we stop. They are compared on images that neither has seen, the test set.
 
 # %%
-x_new = np.concatenate([digits.x_test, digits.x_val]).astype("float32") / 255
-y_new = np.concatenate([digits.y_test, digits.y_val])
+x_new, y_new = digits.x_test.astype("float32") / 255, digits.y_test
 loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 kernels = [fs.lenet(seed=1)[0].params[0].copy()]  # the first layer's: before training, and after every epoch of seed 1
 PARTS = ((EPOCHS, 0.02), (LAST_EPOCHS, 0.002))
