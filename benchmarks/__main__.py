@@ -49,13 +49,13 @@ def machine():
     """Return what the figures depend on, and whether anything else was running, as Markdown lines."""
     origin, _ = in_process(provenance)
     busy = psutil.cpu_percent(interval=5)
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     memory_size = f"{psutil.virtual_memory().total / 2**30:.0f} GiB"
     cpu = origin["device"].rpartition(", ")[0]
     other = f"Other programs were using {busy:.0f}% of the cores when it began."
     lines = [
         f"- machine: {cpu}, {len(os.sched_getaffinity(0))} cores, {memory_size}, {platform.system()}",
-        f"- versions: Python {platform.python_version()}, {origin['backend']}, {versions}; cnnkit at {origin['commit']}",
+        f"- versions: cnnkit at {origin['commit']}, Python {platform.python_version()}, {origin['backend']}, {packages}",
         f"- {other}" if busy < QUIET else f"- **Not yet measured on a quiet machine.** {other}",
     ]
     return "\n".join(lines) + "\n"

@@ -62,9 +62,10 @@ def search(args):
 
 
 def results(args):
-    from cnnkit import gallery
+    from cnnkit import frontpage, gallery
 
     print(gallery.rebuild())
+    frontpage.write()
 
 
 def claims(args):

@@ -20,6 +20,8 @@ CONNECT_SECONDS = 10
 DASK_SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds one run, so its death is blamed on that run alone
     "distributed.scheduler.allowed-failures": 2,  # the third worker that a run kills makes it a failed row
+    "distributed.worker.memory.pause": False,  # TensorFlow keeps 3 MB a traced step: a full worker is replaced
+    "distributed.worker.profile.enabled": False,  # it looks into the training thread a hundred times a second
     "distributed.logging.distributed": "critical",  # a killed worker is a row or a retry, not a page of log
 }
 

@@ -19,7 +19,7 @@ FLOORS = """
     experiments facts
     wording reruns doctor notebooks
     gallery
-    verify
+    frontpage verify
     __main__
 """
 FLOOR = {name: height for height, line in enumerate(FLOORS.strip().splitlines()) for name in line.split()}

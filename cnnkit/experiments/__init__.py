@@ -26,6 +26,8 @@ class Experiment:
         run: Function `(profile, client, refresh) -> DataFrame` instead of stages, where every next run depends on the
             last ones: it trains, and returns one line a trial with its `run_id`. These lines are kept in `trials.csv`,
             and `runs` then has one line a trial: what is known of the trial, and its run's row.
+        notebook: String, the notebook that reads its rows, like `"00_quickstart"`; None if there is none.
+        answer: Function `(runs) -> string`: the answer to the question in one sentence, for the front page.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Experiment:
     table: Callable
     claims: tuple[Claim, ...] = ()
     run: Callable | None = None
+    notebook: str | None = None
+    answer: Callable | None = None
 
 
 def list_experiments():

@@ -74,4 +74,5 @@ EXPERIMENT = Experiment(
     stages=(tune, confirm),
     figures=figures,
     table=table,
+    notebook="04_lenet",
 )

@@ -47,10 +47,23 @@ def table(runs):
     return results.summarise(runs, ["stage", "dataset", "epochs", "learning_rate"], "test_accuracy")
 
 
+def answer(runs):
+    """Return the rate that won and what it reaches."""
+    line = table(runs).query("stage == 'confirm'").iloc[0]
+    low, high = (f"{100 * end:.2f}" for end in (line["low"], line["high"]))
+    name = line["dataset"].upper()
+    return (
+        f"Learning rate {line['learning_rate']:g}; with it {line['mean']:.2%} of {name}'s test images "
+        f"(95% interval {low} to {high}, {line['n']} seeds)."
+    )
+
+
 EXPERIMENT = Experiment(
     name="quickstart",
     question="Which learning rate does LeNet-5 want, and how many digits does it then read?",
     stages=(sweep, confirm),
     figures=figures,
     table=table,
+    notebook="00_quickstart",
+    answer=answer,
 )

@@ -14,15 +14,15 @@ from cnnkit.experiments import Experiment, at_best_rate, grid
 SCHEDULES = ("constant", "step", "exponential", "polynomial", "cosine", "one_cycle")
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 LOW, HIGH = 0.002, 0.02
+RECIPE = {"optimizer_args": {"momentum": 0.9}, "batch_size": 64}
 DROP = {"schedule": "step", "schedule_args": {"at": [0.5]}}  # half way, HIGH falls to LOW
 
 
 def base(profile):
-    """LeNet-5 with momentum on 10,000 CIFAR-10 images, five epochs."""
+    """LeNet-5 with momentum on 10,000 CIFAR-10 images, five epochs; in smoke a small dense network on 700 digits."""
     if profile == "smoke":
-        return RunConfig(dataset="digits", train_size=700, optimizer_args={"momentum": 0.9}, epochs=4, batch_size=64)
-    momentum = {"momentum": 0.9}
-    return RunConfig(dataset="cifar10", train_size=10_000, optimizer_args=momentum, epochs=5, batch_size=64)
+        return RunConfig(dataset="digits", train_size=700, model="mlp", epochs=4, **RECIPE)
+    return RunConfig(dataset="cifar10", train_size=10_000, epochs=5, **RECIPE)
 
 
 def arms(profile):
@@ -122,6 +122,7 @@ EXPERIMENT = Experiment(
     stages=(tune, confirm),
     figures=figures,
     table=table,
+    notebook="07_learning_rate",
     claims=(
         _decay_claim("step", "in two steps"),
         _decay_claim("exponential", "exponentially"),

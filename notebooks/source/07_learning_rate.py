@@ -28,6 +28,7 @@ import os
 
 PROFILE = os.environ.setdefault("CNNKIT_PROFILE", "smoke")
 RANGE_STEPS = {"smoke": 60, "full": 200}[PROFILE]
+RANGE_NETWORKS = {"smoke": ["LeNet-5"], "full": ["LeNet-5", "caffe_quick"]}[PROFILE]
 
 # %% [markdown]
 # The imports. `learning_rate` and `schedules` are the two experiments of this page: plain files with a grid, figures
@@ -40,7 +41,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown, display
-from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from cnnkit import plots, recipes, results
 from cnnkit.claims import FRESH, best_settings, verdicts
@@ -50,7 +50,7 @@ from cnnkit.models import create_model
 from cnnkit.provenance import use_one_thread
 from cnnkit.wording import tell_verdicts
 
-set_matplotlib_formats("retina")
+plt.rcParams["figure.dpi"] = 120
 use_one_thread()  # as in every recorded run
 COLOURS = sns.color_palette("colorblind")
 SMALL_PRINT = " *(A smoke run: too small to conclude from.)*" if PROFILE == "smoke" else ""
@@ -334,8 +334,8 @@ def range_test(base, steps, low=1e-5, high=10.0):
 
 
 tests = {
-    (name, optimizer): range_test(base.replace(**fields), RANGE_STEPS)
-    for name, base in BASES.items()
+    (name, optimizer): range_test(BASES[name].replace(**fields), RANGE_STEPS)
+    for name in RANGE_NETWORKS
     for optimizer, fields in learning_rate.OPTIMIZERS.items()
 }
 first = tests["LeNet-5", "SGD"]
@@ -364,6 +364,7 @@ def read_range(test, window=9):
 
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+axes[1].set_visible(len(RANGE_NETWORKS) == 2)
 for (name, optimizer), test in tests.items():
     ax, colour = axes[list(BASES).index(name)], COLOURS[sorted(learning_rate.OPTIMIZERS).index(optimizer)]
     curve, marks = smooth(test["loss"]), read_range(test)
@@ -507,8 +508,8 @@ print("equal:", ", ".join(curves))
 # rate alone. The warm-up is drawn for completeness and is not in the comparison: it is mostly recommended for big
 # batches and deep networks.)
 #
-# *Varied:* the schedule. *Tuned for each:* the peak. *Fixed:* LeNet-5, momentum 0.9, data and the number of steps.
-# First the tuning.
+# *Varied:* the schedule. *Tuned for each:* the peak. *Fixed:* LeNet-5 (in smoke a small dense network, which trains
+# faster), momentum 0.9, data and the number of steps. First the tuning.
 
 # %%
 scheduled = schedules.figures(schedule_runs, schedule_history)
@@ -601,8 +602,8 @@ say(
 )
 
 # %% [markdown]
-# Does a network do the same? LeNet-5 with momentum again, three arms of equal length, fresh seeds: low throughout, high
-# throughout, and high that drops to low halfway.
+# Does a network do the same? The network of the schedules again, three arms of equal length, fresh seeds: low
+# throughout, high throughout, and high that drops to low halfway.
 
 # %%
 show(scheduled["low_high"])
