@@ -55,7 +55,7 @@ def machine():
     other = f"Other programs were using {busy:.0f}% of the cores when it began."
     lines = [
         f"- machine: {cpu}, {len(os.sched_getaffinity(0))} cores, {memory_size}, {platform.system()}",
-        f"- versions: cnnkit at {origin['commit']}, Python {platform.python_version()}, {origin['backend']}, {packages}",
+        f"- versions: cnnkit {origin['commit']}, Python {platform.python_version()}, {origin['backend']}, {packages}",
         f"- {other}" if busy < QUIET else f"- **Not yet measured on a quiet machine.** {other}",
     ]
     return "\n".join(lines) + "\n"

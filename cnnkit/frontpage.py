@@ -41,12 +41,12 @@ def _line(source, chapters, root):
         "Notebook": name,
         "Question": title[:1].upper() + title[1:],
         "Answer": " ".join(map(_answer, mine)) or "Read it there.",
-        "Cost of its rows": f"{seconds / 60:.0f} min of one core" if seconds else "no rows: all in the notebook",
+        "Cost of its rows": f"{seconds / 60:.0f} min of one core" if seconds else "–",
     }
 
 
 def _answer(chapter):
     experiment = chapter.experiment
     if chapter.missing:
-        return f"`{experiment.name}`: full rows are not all there yet."
+        return f"`{experiment.name}` is still to be run in full."
     return experiment.answer(chapter.runs) if experiment.answer else f"See [{experiment.name}](results/README.md)."
