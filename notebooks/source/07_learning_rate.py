@@ -641,7 +641,10 @@ say(
         "Nothing had to be escaped from for that. A network stuck in a poor minimum would be helped less, not more, by "
         "shorter steps; one that bounces is helped at once. "
         if high_end < 0
-        else "That interval does not exclude zero, so these runs do not show the effect of the bowl. "
+        else "That interval includes zero, so these runs do not show what the noisy bowl shows. "
+        if low_end <= 0
+        else "The drop did harm here: the long steps were still making headway that the short ones cannot match, "
+        "and noise was not yet what held the loss up. The noisy bowl says when to drop: at the floor, not before. "
     )
     + f"At the end the training loss is {final[LOW_ARM]:.3f} for low, {final[HIGH_ARM]:.3f} for high, and "
     f"{final[DROP_ARM]:.3f} for high then low." + SMALL_PRINT
