@@ -10,6 +10,7 @@ import dask
 import distributed
 import keras
 import pandas as pd
+from tornado.ioloop import PeriodicCallback
 from tqdm.auto import tqdm
 
 from cnnkit import data, models, results, training
@@ -17,9 +18,11 @@ from cnnkit.config import RunConfig
 from cnnkit.provenance import use_one_thread
 
 CONNECT_SECONDS = 10
+LOOK_SECONDS = 5
 DASK_SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds one run, so its death is blamed on that run alone
     "distributed.scheduler.allowed-failures": 2,  # the third worker that a run kills makes it a failed row
+    "distributed.deploy.lost-worker-timeout": "60s",  # a killed worker first has to import TensorFlow again
     "distributed.worker.memory.pause": False,  # TensorFlow keeps 3 MB a traced step: a full worker is replaced
     "distributed.worker.profile.enabled": False,  # it looks into the training thread a hundred times a second
     "distributed.logging.distributed": "critical",  # a killed worker is a row or a retry, not a page of log
@@ -90,6 +93,10 @@ def _start(stack, workers, scheduler):
             "preload": ["cnnkit.quiet"],
         }
         local = stack.enter_context(distributed.LocalCluster(silence_logs=logging.CRITICAL, **options))
+        # Dask gives up a worker that died while it started; asked for so many again, it starts another.
+        look = PeriodicCallback(lambda: local.scale(workers), 1000 * LOOK_SECONDS)
+        local.loop.add_callback(look.start)
+        stack.callback(local.loop.add_callback, look.stop)
         return stack.enter_context(distributed.Client(local))
     try:
         return stack.enter_context(distributed.Client(scheduler, timeout=CONNECT_SECONDS))
