@@ -1,6 +1,8 @@
 """Import Keras without TensorFlow's start-up log, which no setting of TensorFlow 2.21 turns off."""
 
+import multiprocessing
 import os
+import signal
 import sys
 
 
@@ -22,4 +24,6 @@ def import_keras():
 
 def dask_setup(worker):
     """Dask calls this when it starts one of our workers (a worker preload), so that the first run need not wait."""
+    if multiprocessing.parent_process():  # Ctrl-C in a terminal goes to all: the parent stops its workers, quietly
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     import_keras()

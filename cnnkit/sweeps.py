@@ -147,13 +147,14 @@ def _by_architecture(configs):
 
 def _run_missing(configs, experiment, client, total, refresh):
     bar = tqdm(total=total, initial=total - len(configs), desc=experiment, unit="run", disable=_progress_is_off())
-    failed, best, waiting = 0, None, {}
+    kept, failed, best, waiting = total - len(configs), 0, None, {}
     try:
         for config in configs:
             waiting[client().submit(_train_one, *_task(config), key=f"{experiment}-{config.run_id}")] = config
         for future in distributed.as_completed(list(waiting)):
             row, history = _outcome(future, waiting.pop(future))
             results.stage(row, history, experiment, replace=refresh)
+            kept += 1
             failed += row["status"] == "failed"
             scores = [s for s in (best, row.get("best_val_accuracy")) if s is not None]
             best = max(scores, default=None)
@@ -161,7 +162,7 @@ def _run_missing(configs, experiment, client, total, refresh):
             bar.update()
     except KeyboardInterrupt:
         bar.close()
-        print(f"Stopped. {bar.n} of {total} runs of {experiment} are kept; the same command goes on.", file=sys.stderr)
+        print(f"Stopped. {kept} of {total} runs of {experiment} are kept; the same command goes on.", file=sys.stderr)
         raise
     finally:
         bar.close()

@@ -1,6 +1,7 @@
 """What every test runs with: a results folder of its own, the smoke profile, one TensorFlow thread, no progress bar."""
 
 import os
+import sys
 
 import pytest
 
@@ -21,3 +22,11 @@ def results_root(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNKIT_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("CNNKIT_PROFILE", "smoke")
     return tmp_path / "results" / "smoke"
+
+
+@pytest.fixture(autouse=True)
+def no_figure_left():
+    """A figure that a test drew does not count in the next."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

@@ -21,12 +21,11 @@ from cnnkit.config import RunConfig
 from cnnkit.results import TIME_COLUMNS
 
 TINY = RunConfig(model="softmax", train_size=60, epochs=1)
-RUNS = 24
-DRIVER = f"""
+CONFIGS = [TINY.replace(seed=1 + i) for i in range(24)]
+TERMINAL = """
 import signal
-import sys
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts without it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts without it
 
 from cnnkit.quiet import import_keras
 
@@ -35,10 +34,8 @@ from cnnkit import sweeps
 from cnnkit.config import RunConfig
 
 if __name__ == "__main__":
-    configs = [RunConfig(model="softmax", train_size=60, epochs=1, seed=1 + i) for i in range({RUNS})]
-    if sys.argv[2:] == ["reversed"]:
-        configs.reverse()
-    sweeps.run_all(configs, "try", workers=1, scheduler=sys.argv[1] if sys.argv[1:] else None)
+    configs = [RunConfig(model="softmax", train_size=60, epochs=1, seed=1 + i) for i in range(24)]
+    sweeps.run_all(configs, "try", workers=1)
 """
 NOTEBOOK = """
 import keras
@@ -130,19 +127,26 @@ def assert_same_tables(one, other):
         pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
 
 
-def start(tmp_path, *args, code=DRIVER):
-    """Start a sweep in a process of its own, as from a terminal."""
+def start_script(tmp_path, code):
+    """Start a script as from a terminal."""
     script = tmp_path / "script.py"
     script.write_text(code)
-    pipe = subprocess.PIPE
-    command = [sys.executable, str(script), *args]
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen([sys.executable, str(script)], **options)
 
 
-def finish(process):
-    output, errors = process.communicate()
-    assert process.returncode == 0, errors
-    return output
+def start_parent(configs, scheduler):
+    """Start a sweep in a process of its own, forked from one that has imported TensorFlow already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    parent = context.Process(target=_sweep, args=(configs, scheduler, os.environ["CNNKIT_RESULTS_DIR"]))
+    parent.start()
+    return parent
+
+
+def _sweep(configs, scheduler, results_dir):
+    os.environ["CNNKIT_RESULTS_DIR"] = results_dir
+    sweeps.run_all(configs, "try", workers=1, scheduler=scheduler)
 
 
 def test_exactly_the_runs_asked_for_in_the_order_asked(two_workers):
@@ -184,7 +188,8 @@ def test_a_worker_trains_what_a_fresh_process_trains(two_workers):
 
 
 def test_workers_know_the_models_of_a_script(tmp_path):
-    assert finish(start(tmp_path, code=NOTEBOOK)).strip() == "['completed', 'completed', 'completed']"
+    output, errors = start_script(tmp_path, NOTEBOOK).communicate()
+    assert output.strip() == "['completed', 'completed', 'completed']", errors
 
 
 def test_diverged_and_failed_runs_are_rows_and_the_others_go_on(two_workers, tmp_path):
@@ -236,44 +241,45 @@ def test_a_run_that_kills_its_workers_is_a_failed_row_and_costs_no_other(two_wor
 
 
 def test_ctrl_c_leaves_a_valid_store_and_says_how_to_go_on(tmp_path, results_root):
-    process = start(tmp_path)
+    process = start_script(tmp_path, TERMINAL)
     wait_for_runs(1)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to every process of the command
     _, errors = process.communicate()
     kept = results.read_runs("try")
-    assert process.returncode != 0 and 0 < len(kept) < RUNS
-    assert f"Stopped. {len(kept)} of {RUNS} runs of try are kept; the same command goes on." in errors
+    assert process.returncode != 0 and 0 < len(kept) < 24
+    assert f"Stopped. {len(kept)} of 24 runs of try are kept; the same command goes on." in errors
     assert "nanny" not in errors.lower() and errors.count("Traceback") <= 1
     assert list((results_root / ".staging" / "try").glob("*.json")) == []
 
 
-def test_a_parent_killed_ten_times_and_resumed_ends_with_the_same_table(tmp_path, scheduler):
+def test_a_parent_killed_ten_times_and_resumed_ends_with_the_same_table(scheduler):
     dice = random.Random(1)
     where = [scheduler] * 8 + [None] * 2  # twice with workers of its own, which takes longer to start
     dice.shuffle(where)
     for address in where:
         count = len(results.read_runs("try"))
-        process = start(tmp_path, *([address] if address else []))
+        parent = start_parent(CONFIGS, address)
         wait_for_runs(count + dice.randint(1, 2))
         time.sleep(dice.uniform(0, 0.2))
-        process.kill()
-        process.communicate()
+        parent.kill()
+        parent.join()
+        assert parent.exitcode == -signal.SIGKILL
         ids = results.read_runs("try")["run_id"]
         assert ids.is_unique and len(ids) > count
-    finish(start(tmp_path, scheduler))
-    configs = [TINY.replace(seed=1 + i) for i in range(RUNS)]
-    frame = sweeps.run_all(configs, "unbroken", scheduler=scheduler)
-    assert frame["status"].eq("completed").all() and len(frame) == RUNS
+    sweeps.run_all(CONFIGS, "try", scheduler=scheduler)
+    frame = sweeps.run_all(CONFIGS, "unbroken", scheduler=scheduler)
+    assert frame["status"].eq("completed").all() and len(frame) == len(CONFIGS)
     assert_same_tables("try", "unbroken")
 
 
-def test_two_parents_at_once_lose_and_double_nothing(tmp_path, scheduler):
-    parents = [start(tmp_path, scheduler), start(tmp_path, scheduler, "reversed")]
+def test_two_parents_at_once_lose_and_double_nothing(scheduler):
+    parents = [start_parent(configs, scheduler) for configs in (CONFIGS[:16], CONFIGS[:7:-1])]
     for parent in parents:
-        finish(parent)
+        parent.join()
+    assert [parent.exitcode for parent in parents] == [0, 0]
     runs, history = results.read_runs("try"), results.read_history("try")
-    assert sorted(runs["run_id"]) == sorted(TINY.replace(seed=1 + i).run_id for i in range(RUNS))
-    assert len(history) == RUNS and runs["status"].eq("completed").all()
+    assert runs["run_id"].tolist() == sorted(config.run_id for config in CONFIGS)
+    assert len(history) == len(CONFIGS) and runs["status"].eq("completed").all()
 
 
 def test_rows_of_other_data_are_refused(tmp_path, monkeypatch):
