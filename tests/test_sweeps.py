@@ -138,7 +138,7 @@ def start_script(tmp_path, code):
 def start_parent(configs, scheduler):
     """Start a sweep in a process of its own, forked from one that has imported TensorFlow already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["cnnkit.sweeps"])
     parent = context.Process(target=_sweep, args=(configs, scheduler, os.environ["CNNKIT_RESULTS_DIR"]))
     parent.start()
     return parent
