@@ -4,6 +4,8 @@ import time
 
 import keras
 
+COLUMNS = {"loss": "train_loss", "accuracy": "train_accuracy", "val_loss": "val_loss", "val_accuracy": "val_accuracy"}
+
 
 class RunLog(keras.callbacks.Callback):
     """Keep one line an epoch: metrics, learning rate and the seconds spent training, validation left out.
@@ -24,12 +26,6 @@ class RunLog(keras.callbacks.Callback):
         self.seconds += time.perf_counter() - self._begun
 
     def on_epoch_end(self, epoch, logs=None):
-        names = {
-            "loss": "train_loss",
-            "accuracy": "train_accuracy",
-            "val_loss": "val_loss",
-            "val_accuracy": "val_accuracy",
-        }
-        line = {names[name]: float(value) for name, value in logs.items() if name in names}
+        line = {column: float(logs[name]) for name, column in COLUMNS.items()}  # Keras orders its logs as it likes
         rate = float(self.model.optimizer.learning_rate)
         self.lines.append({"epoch": epoch + 1, **line, "learning_rate": rate, "seconds": round(self.seconds, 3)})

@@ -18,6 +18,7 @@ from cnnkit.config import RunConfig
 from cnnkit.provenance import provenance
 
 EVALUATION_BATCH = 256  # only speed depends on it
+STEPS_PER_CALL = 16  # so many batches a call of the traced step: the same bits, and less of Python between them
 _kept = {}  # the last compiled model of this process, by `_trace_key`: tracing costs more than a short run
 
 
@@ -183,7 +184,8 @@ def _compiled(config, dataset, network, keep_traced):
         for old, new in zip(kept.variables + kept.optimizer.variables, fresh_state, strict=True):
             old.assign(new)
         return kept_net, kept
-    trained.compile(optimizer, recipes.LOSSES[config.loss](config.label_smoothing), metrics=["accuracy"])
+    loss = recipes.LOSSES[config.loss](config.label_smoothing)
+    trained.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=STEPS_PER_CALL)
     _kept.clear()
     if keep_traced:
         _kept[key] = net, trained

@@ -15,6 +15,7 @@ from cnnkit.experiments import Experiment, at_best_rate, grid
 
 MARGIN = 0.001  # a tenth of a percentage point
 RATES = (0.05, 0.1, 0.2, 0.4, 0.8)
+TUNING_SEEDS = (1, 2)
 PLAIN = {"schedule": "constant", "ema": None, "model_args": {}}
 REMEDIES = {
     "decay": {"schedule": "exponential", "schedule_args": {"end": 0.01}},
@@ -40,17 +41,18 @@ def _fields(names):
 
 
 def tried(profile):
-    return RATES if profile == "full" else RATES[1:3]
+    """Return the learning rates and the seeds that choose among them."""
+    return (RATES, TUNING_SEEDS) if profile == "full" else (RATES[1:3], (1,))
 
 
 def tune(profile, runs):
     """The learning rates for each of the eight arms."""
-    return grid(arms(profile), tried(profile))
+    return grid(arms(profile), *tried(profile))
 
 
 def confirm(profile, runs):
     """Each arm at its best learning rate, fresh seeds."""
-    return at_best_rate(arms(profile), tried(profile), (1,), runs, FRESH[: 5 if profile == "full" else 2])
+    return at_best_rate(arms(profile), *tried(profile), runs, FRESH[: 8 if profile == "full" else 2])
 
 
 def switches(runs):
