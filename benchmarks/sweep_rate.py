@@ -24,7 +24,10 @@ def measure():
 
 
 def run_cnnkit():
-    """Train the runs on two workers; return how many have a row. Each also reads the 10,000 test images."""
+    """Train the runs on two workers and return how many have a row. Each also reads the 10,000 test images."""
+    from cnnkit.processes import prepare_workers
+
+    prepare_workers()
     from cnnkit import sweeps
     from cnnkit.config import RunConfig
 

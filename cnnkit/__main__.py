@@ -44,15 +44,14 @@ def train(args):
 
 
 def sweep(args):
-    from cnnkit import experiments, gallery
+    from cnnkit import experiments, gallery, sweeps
 
     failed = 0
-    for name in args.names or experiments.list_experiments():
-        runs, history = experiments.run_experiment(
-            name, workers=args.workers, scheduler=args.scheduler, refresh=args.refresh
-        )
-        failed += (runs["status"] == "failed").sum()
-        print(gallery.report(name, runs, history))
+    with sweeps.cluster(args.workers, args.scheduler) as client:
+        for name in args.names or experiments.list_experiments():
+            runs, history = experiments.run_experiment(name, client=client, refresh=args.refresh)
+            failed += (runs["status"] == "failed").sum()
+            print(gallery.report(name, runs, history))
     return int(failed > 0)
 
 
@@ -173,6 +172,10 @@ def main(argv=None):
 
 
 def _prepare(command):
+    if command in (train, sweep, search, verify):
+        from cnnkit.processes import prepare_workers
+
+        prepare_workers()
     if command in (models, train, sweep, search, verify, results, claims):
         from cnnkit.quiet import import_keras
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from cnnkit import claims, facts, plots, results
+from cnnkit import claims, corrections, facts, plots, results
 from cnnkit.experiments import Experiment, list_experiments, load_experiment, stored_runs
 from cnnkit.wording import count_verdicts, markdown_table, readable, tell_effect, tell_verdicts, terminal_table
 
@@ -16,7 +16,8 @@ Written by `make results` from the tables in this folder: every figure is drawn 
 them. `make verify` trains a sample of their rows again and compares. `python -m cnnkit why FIGURE` says where a figure
 came from. Intervals are 95% Student-t over seeds, accuracies in %, their differences in percentage points (pp).
 A claim is SUPPORTED when the interval of its effect lies above the margin, REFUTED when it lies below zero or within
-the margin, else INCONCLUSIVE. All claims with their sources: [claims.csv](claims.csv).
+the margin, else INCONCLUSIVE. All claims with their sources: [claims.csv](claims.csv). What many articles get wrong,
+and what is right: [corrections.md](corrections.md).
 """
 
 
@@ -32,9 +33,8 @@ class Chapter:
     def verdicts(self):
         """Return the verdicts on its claims; an experiment whose runs are not all there decides nothing."""
         runs = self.runs if not self.missing else self.runs.iloc[:0]
-        rows = [claims.decide(claim, runs, self.history) for claim in self.experiment.claims]
-        rows = [row | {"reason": self.gap()} for row in rows] if self.missing and len(self.runs) else rows
-        return claims.as_table(rows)
+        table = self.experiment.verdicts(runs, self.history)
+        return table.assign(reason=self.gap()) if self.missing and len(self.runs) else table
 
     def gap(self):
         """Say how many runs are there and how many are not."""
@@ -61,8 +61,8 @@ def report(name, runs, history):
     else:
         parts.append(terminal_table(experiment.table(runs)) + "\n")
         figures = [path.name for path in save_figures(experiment, runs, history, folder, profile)]
-    if experiment.claims:
-        parts.append(f"Claims\n{tell_verdicts(claims.verdicts(experiment.claims, runs, history))}\n")
+    if len(verdicts := experiment.verdicts(runs, history)):
+        parts.append(f"Claims\n{tell_verdicts(verdicts)}\n")
     parts.append(f"Written to {_short(folder)}: {', '.join(['runs.csv', 'history.csv', *figures])}")
     if profile == "smoke":
         parts.append("A smoke run shows that everything works; it is too small to conclude from. On the real data:")
@@ -71,7 +71,7 @@ def report(name, runs, history):
 
 
 def rebuild():
-    """Fold staged rows into the committed tables and derive figures, claims.csv and README.md from these anew.
+    """Fold staged rows into the committed tables and derive figures, claims.csv and both pages from these anew.
 
     Always of the full profile, whatever `CNNKIT_PROFILE` says: smoke results are not kept. The same rows give the same
     bytes.
@@ -87,11 +87,11 @@ def rebuild():
     chapters, verdicts = derive(root)
     lines = [f"  {chapter.experiment.name:18} {_status(chapter)}" for chapter in chapters]
     lines.append(f"  {'all claims':18} {count_verdicts(verdicts)}")
-    return "\n".join([*lines, f"Written to {_short(root)}: README.md, claims.csv and the figures."])
+    return "\n".join([*lines, f"Written to {_short(root)}: README.md, corrections.md, claims.csv and the figures."])
 
 
 def derive(folder):
-    """Write what the committed rows say under `folder`: `<experiment>/*.png`, `claims.csv` and `README.md`.
+    """Write what the committed rows say under `folder`: figures, `claims.csv`, `README.md` and `corrections.md`.
 
     Returns:
         `(chapters, verdicts)`: the experiments' `Chapter`s, and the frame of `claims.csv`.
@@ -107,6 +107,7 @@ def derive(folder):
     text = table.to_csv(index=False, lineterminator="\n", float_format="%.9g")
     results.write_atomically(Path(folder) / "claims.csv", text)
     results.write_atomically(Path(folder) / "README.md", _readme(chapters, table, figures))
+    results.write_atomically(Path(folder) / "corrections.md", corrections.page(table))
     return chapters, table
 
 

@@ -198,3 +198,105 @@ class RBF(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"codes": self.codes.tolist(), "scale": self.scale}
+
+
+@serializable
+class LocallyConnected2D(keras.layers.Layer):
+    """A convolution ('valid') without its sharing: every place of the output has kernels and biases of its own.
+
+    Args:
+        filters: Integer, output maps.
+        kernel_size: Integer, side of the square kernels in pixels.
+        strides: Integer, pixels between neighbouring places.
+        activation: Name of a Keras activation, or None.
+        kernel_initializer: A Keras initializer that scales by fan-in; a place's fan-in is that of a convolution.
+    Input shape: `(batch, height, width, channels)`.
+    Output shape: `(batch, (height - kernel_size) // strides + 1, (width - kernel_size) // strides + 1, filters)`.
+    Raises:
+        ValueError: If the kernel is larger than the input.
+    Source: LeCun 1989, "Generalization and network design strategies" (Net-3). Keras had such a layer up to version 2.
+    """
+
+    def __init__(self, filters, kernel_size, strides=1, activation=None, kernel_initializer="he_normal", **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size, self.strides = filters, kernel_size, strides
+        self.activation = keras.activations.get(activation)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape):
+        if min(input_shape[1:3]) < self.kernel_size:
+            raise ValueError(
+                f"Expected an image of at least {self.kernel_size} pixels a side, the kernel's. "
+                f"Received: input_shape={tuple(input_shape)}. Take a smaller kernel or larger images."
+            )
+        _, height, width, _ = self.compute_output_shape(input_shape)
+        values = np.arange(np.prod(input_shape[1:])).reshape(input_shape[1:])
+        windows = np.lib.stride_tricks.sliding_window_view(values, (self.kernel_size,) * 2, axis=(0, 1))
+        windows = windows[:: self.strides, :: self.strides].transpose(0, 1, 3, 4, 2)  # channels last, as in a kernel
+        self.places = windows.reshape(height * width, -1).astype("int32")
+
+        def fan_in_scaled(shape, dtype):  # as for one convolution, whose kernel is a matrix from window to maps
+            places, filters, fan_in = shape
+            return ops.reshape(ops.transpose(self.kernel_initializer((fan_in, places * filters), dtype)), shape)
+
+        shape = (height * width, self.filters, self.places.shape[1])
+        self.kernel = self.add_weight(shape=shape, initializer=fan_in_scaled, name="kernel")
+        self.bias = self.add_weight(shape=(*shape[:2], 1), initializer="zeros", name="bias")
+
+    def call(self, inputs):
+        # With the batch as the last axis a window is a copy of rows: eight times faster than of patches and einsum.
+        values = ops.transpose(ops.reshape(inputs, (-1, np.prod(inputs.shape[1:]))))
+        maps = ops.matmul(self.kernel, ops.take(values, self.places, axis=0)) + self.bias  # (places, filters, batch)
+        return self.activation(
+            ops.reshape(ops.transpose(maps, (2, 0, 1)), (-1, *self.compute_output_shape(inputs.shape)[1:]))
+        )
+
+    def compute_output_shape(self, input_shape):
+        batch, *sides, _ = input_shape
+        return batch, *((side - self.kernel_size) // self.strides + 1 for side in sides), self.filters
+
+    def anatomy(self, input_shape, output_shape):
+        macs = self.kernel_size**2 * input_shape[-1] * int(np.prod(output_shape))
+        window = {"kernel_size": (self.kernel_size,) * 2, "strides": (self.strides,) * 2, "padding": "valid"}
+        return window | {"macs": macs}
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "activation": keras.activations.serialize(self.activation),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+@serializable
+class PermutePixels(keras.layers.Layer):
+    """Move the pixels of every image to other places, in one fixed order; a pixel keeps its channels together.
+
+    Args:
+        order: Integer, at least 0, that decides the order: the same for all images, runs and machines.
+    Input and output shape: `(batch, height, width, channels)`, the same.
+    """
+
+    def __init__(self, order=0, **kwargs):
+        super().__init__(**kwargs)
+        self.order = order
+
+    def build(self, input_shape):
+        # Not `default_rng`, whose streams a later NumPy may change: the order is part of what a run is.
+        self.places = np.random.RandomState(self.order).permutation(input_shape[1] * input_shape[2])
+
+    def call(self, inputs):
+        _, height, width, channels = inputs.shape
+        pixels = ops.reshape(inputs, (-1, height * width, channels))
+        return ops.reshape(ops.take(pixels, self.places, axis=1), (-1, height, width, channels))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def anatomy(self, input_shape, output_shape):
+        return {"sees_all": True}  # what lies in a window may come from anywhere
+
+    def get_config(self):
+        return super().get_config() | {"order": self.order}

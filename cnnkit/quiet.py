@@ -1,8 +1,6 @@
 """Import Keras without TensorFlow's start-up log, which no setting of TensorFlow 2.21 turns off."""
 
-import multiprocessing
 import os
-import signal
 import sys
 
 
@@ -20,10 +18,3 @@ def import_keras():
         os.dup2(kept, 2)
         os.close(kept)
         os.close(devnull)
-
-
-def dask_setup(worker):
-    """Dask calls this when it starts one of our workers (a worker preload), so that the first run need not wait."""
-    if multiprocessing.parent_process():  # Ctrl-C in a terminal goes to all: the parent stops its workers, quietly
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import_keras()

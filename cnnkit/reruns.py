@@ -1,7 +1,8 @@
 """Train stored rows again and compare.
 
 A row made on this kind of CPU (or GPU) with these versions must come out bit for bit. One from elsewhere must come out
-within the spread of the seeds of its arm, so that an arm of one or two seeds from elsewhere cannot be checked.
+within the spread of the seeds of its arm, so that an arm of one or two seeds from elsewhere cannot be checked. A row
+for which nothing was trained holds counts of exact sums, and must come out bit for bit everywhere.
 """
 
 import contextlib
@@ -15,12 +16,14 @@ import pandas as pd
 
 from cnnkit import data, results, sweeps
 from cnnkit.config import RunConfig
+from cnnkit.experiments import load_experiment
 from cnnkit.provenance import cpu_name, gpu_names, provenance
 
 BUDGET = 240  # recorded seconds of training in a sample, so that two cores of half that speed stay under ten minutes
 ACCELERATOR = 60  # what a recorded second of a GPU counts: a core may take a minute for it
 DEVIATIONS, ALLOWANCE, FEWEST = 4, 0.01, 3  # from elsewhere: 4 standard deviations over 3 seeds or more, at least 1 pp
-FREE = {"commit", "cnnkit", "experiment", "deviation", "seeds", "here", *results.TIME_COLUMNS}  # may differ
+FREE = {"commit", "cnnkit", "experiment", "deviation", "seeds", "exact", "here", *results.TIME_COLUMNS}  # may differ
+PLACE = ("device", "keras", "backend")  # where a row was made
 
 
 def check_reruns(rows, history, sample, seed):
@@ -47,7 +50,8 @@ def check_reruns(rows, history, sample, seed):
     if not chosen:
         return
     with _empty_store():
-        again = sweeps.run_all([RunConfig.from_row(row) for row in chosen], "verify").set_index("run_id", drop=False)
+        configs = [load_experiment(row["experiment"]).config.from_row(row) for row in chosen]
+        again = sweeps.run_all(configs, "verify").set_index("run_id", drop=False)
         again_history = results.read_history("verify")
     for row in chosen:
         old = history[(history["run_id"] == row["run_id"]) & (history["experiment"] == row["experiment"])]
@@ -71,11 +75,15 @@ def _empty_store():
 def _with_spread(rows):
     """Add whether a row was made on what is `here`, and its arm's `seeds` and `deviation` of the test accuracy."""
     arm = ["experiment", *(field.name for field in dataclasses.fields(RunConfig) if field.name != "seed")]
+    rows = rows.reindex(columns=rows.columns.union([*arm, "num_params", "test_accuracy"], sort=False))
     accuracy = rows.groupby(arm, dropna=False)["test_accuracy"]
     place = (gpu_names() or [cpu_name()])[0]
     here = rows["device"].str.startswith(place) & (rows["keras"] == keras.__version__)
     here &= rows["backend"] == provenance()["backend"]
-    return rows.assign(deviation=accuracy.transform("std"), seeds=accuracy.transform("size"), here=here)
+    exact = rows["num_params"].isna()
+    return rows.assign(
+        deviation=accuracy.transform("std"), seeds=accuracy.transform("size"), exact=exact, here=here | exact
+    )
 
 
 def _out_of_reach(rows):
@@ -105,12 +113,16 @@ def _compare(old, new, old_history, new_history):
     name = f"re-run of {old['run_id']} ({old['model']} on {old['dataset']}, seed {old['seed']}, {old['experiment']})"
     if new["status"] == "failed":
         return "FAIL", f"{name}: {new['error']}"
-    if all(old[column] == new[column] for column in ("device", "keras", "backend")):
-        differ = [column for column in new.index if column not in FREE and not _same(old.get(column), new[column])]
+    exact = old["exact"]
+    if exact or all(old[column] == new[column] for column in PLACE):
+        free = FREE.union(PLACE) if exact else FREE
+        differ = [column for column in new.index if column not in free and not _same(old.get(column), new[column])]
         differ += [] if _same_epochs(old_history, new_history) else ["history"]
+        why = "exact sums" if exact else "same device and versions"
         if differ:
-            return "FAIL", f"{name}: {_tell(differ, old, new)}; the same bits were due (same device and versions)"
-        return "ok", f"{name}: bit for bit (same device and versions), test accuracy {new['test_accuracy']:.2%}"
+            return "FAIL", f"{name}: {_tell(differ, old, new)}; the same bits were due ({why})"
+        result = "" if exact else f", test accuracy {new['test_accuracy']:.2%}"
+        return "ok", f"{name}: bit for bit ({why}){result}"
     return _compare_loosely(name, old, new)
 
 

@@ -13,13 +13,14 @@ import pandas as pd
 from tornado.ioloop import PeriodicCallback
 from tqdm.auto import tqdm
 
-from cnnkit import data, models, results, training
+from cnnkit import data, models, processes, results, training
 from cnnkit.config import RunConfig
 from cnnkit.provenance import use_one_thread
 
 CONNECT_SECONDS = 10
 LOOK_SECONDS = 5
 DASK_SETTINGS = {
+    "distributed.worker.multiprocessing-method": processes.START_METHOD,
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds one run, so its death is blamed on that run alone
     "distributed.scheduler.allowed-failures": 2,  # the third worker that a run kills makes it a failed row
     "distributed.deploy.lost-worker-timeout": "60s",  # a killed worker first has to import TensorFlow again
@@ -47,8 +48,7 @@ def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, r
             architecture, or `workers` is less than 1.
         OSError: If the results folder cannot be written, the disk is full or the scheduler does not answer.
     """
-    if workers is not None and workers < 1:
-        raise ValueError(f"Expected workers >= 1, or None for one a core. Received: workers={workers}.")
+    _check_workers(workers)
     configs = list({config.run_id: config for config in configs}.values())
     missing = _missing(configs, experiment, refresh)
     if missing:
@@ -70,8 +70,10 @@ def cluster(workers=None, scheduler=None):
         workers: Integer, processes on this machine; None for one a core. Ignored with a scheduler.
         scheduler: String, address of a running Dask scheduler, or None.
     Raises:
+        ValueError: If `workers` is less than 1.
         OSError: If the scheduler does not answer.
     """
+    _check_workers(workers)
     with contextlib.ExitStack() as stack:
         started = []
 
@@ -83,14 +85,21 @@ def cluster(workers=None, scheduler=None):
         yield client
 
 
+def _check_workers(workers):
+    if workers is not None and workers < 1:
+        raise ValueError(f"Expected workers >= 1, or None for one a core. Received: workers={workers}.")
+
+
 def _start(stack, workers, scheduler):
     stack.enter_context(dask.config.set(DASK_SETTINGS))
     if scheduler is None:
+        processes.prepare_workers()
         options = {
             "n_workers": workers,
             "threads_per_worker": 1,
             "dashboard_address": "127.0.0.1:0",  # no dashboard without bokeh; None would take port 8787 or warn
-            "preload": ["cnnkit.quiet"],
+            "preload": ["cnnkit.processes"],
+            "env": dict(os.environ),  # as it is now: the process they are forked from may be older
         }
         local = stack.enter_context(distributed.LocalCluster(silence_logs=logging.CRITICAL, **options))
         # Dask gives up a worker that died while it started; asked for so many again, it starts another.
@@ -121,7 +130,7 @@ def _missing(configs, experiment, refresh):
         finished = config.run_id in done.index
         if finished and not data.is_available(config.dataset):  # nothing to compare with: the row is what there is
             continue
-        expected = training.fingerprint(config)  # raises now if data and model do not fit
+        expected = _fingerprint(config)  # raises now if data and model do not fit
         if not finished:
             missing.append(config)
             continue
@@ -139,10 +148,15 @@ def _missing(configs, experiment, refresh):
     return _by_architecture([*missing, *again.values()])
 
 
+def _fingerprint(config):
+    return training.fingerprint(config) if isinstance(config, RunConfig) else config.fingerprint()
+
+
 def _by_architecture(configs):
     """Put runs of one architecture next to each other, so that a worker traces its training step once."""
-    fields = ("dataset", "model", "model_args", "optimizer", "optimizer_args", "schedule", "loss", "augmentation")
-    return sorted(configs, key=lambda config: [str(getattr(config, field)) for field in fields])
+    fields = ("dataset", "model", "model_args", "optimizer", "optimizer_args", "schedule", "schedule_args", "loss")
+    fields += ("augmentation", "label_smoothing", "ema", "precision", "batch_size", "epochs", "learning_rate")
+    return sorted(configs, key=lambda config: [str(getattr(config, field, "")) for field in fields])
 
 
 def _run_missing(configs, experiment, client, total, refresh):
@@ -169,7 +183,12 @@ def _run_missing(configs, experiment, client, total, refresh):
 
 
 def _task(config):
-    """Return what travels to a worker: plain fields, and the model's builder, which may be from a notebook cell."""
+    """Return what travels to a worker: plain fields, and the model's builder, which may be from a notebook cell.
+
+    What is no `RunConfig` travels as it is, and computes its row itself.
+    """
+    if not isinstance(config, RunConfig):
+        return config, None
     return dataclasses.asdict(config), models.get_builder(config.model)
 
 
@@ -185,10 +204,11 @@ def _train_one(fields, builder):
     use_one_thread()
     keras.config.disable_interactive_logging()  # a diverged run is a row, not a line in somebody's terminal
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it counts retracings over unrelated models
-    models.register(builder)
-    config = RunConfig(**fields)
+    if builder is not None:
+        models.register(builder)
+    config = fields if builder is None else RunConfig(**fields)
     try:
-        run = training.train(config, keep_traced=True)
+        run = config.compute() if builder is None else training.train(config, keep_traced=True)
     except Exception as error:
         return training.failed_row(config, error), pd.DataFrame()
     return run.row, run.history

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cnnkit import gallery, results
 from cnnkit.config import RunConfig
-from cnnkit.experiments import list_experiments
+from cnnkit.experiments import list_experiments, load_experiment
 from cnnkit.plots import read_provenance
 from cnnkit.plots.saving import METRICS
 from cnnkit.reruns import BUDGET, check_reruns
@@ -51,7 +51,8 @@ def _checks(root, sample, seed):
             continue
         runs, history = results.read_runs(name, root), results.read_history(name, root)
         tables.append((runs.assign(experiment=name), history.assign(experiment=name)))
-        problems = _table_problems(path.parent, runs, history) or _rows_problems(runs, history)
+        kind = load_experiment(name).config
+        problems = _table_problems(path.parent, runs, history, kind) or _rows_problems(runs, history, kind)
         yield from (("FAIL", f"tables of {name}: {problem}") for problem in problems)
         if not problems:
             yield "ok", f"tables of {name}: {len(runs)} runs and their {len(history)} epochs agree"
@@ -65,11 +66,13 @@ def _checks(root, sample, seed):
         yield "skip", "re-runs: mend the tables first" if tables else "re-runs: there are no rows"
 
 
-def _table_problems(folder, runs, history):
-    columns = ["run_id", "status", *ORIGIN, *NUMBERS]
-    if missing := [name for name in columns if name not in runs] + ["epochs"] * history.empty:
+def _table_problems(folder, runs, history, kind):
+    trained = kind is RunConfig
+    numbers = NUMBERS if trained else kind.NUMBERS
+    columns = ["run_id", "status", *(name for name in ORIGIN if trained or name != "model_sha256"), *numbers]
+    if missing := [name for name in columns if name not in runs] + ["epochs"] * (trained and history.empty):
         return [f"{', '.join(missing)} missing"]
-    problems = [f"{name} holds something that is no number" for name in NUMBERS if not is_numeric_dtype(runs[name])]
+    problems = [f"{name} holds something that is no number" for name in numbers if not is_numeric_dtype(runs[name])]
     for name, frame, keys in (("runs.csv", runs, ["run_id"]), ("history.csv", history, ["run_id", "epoch"])):
         if (twice := frame.duplicated(keys)).any():
             problems.append(f"{name} has run {frame.loc[twice, 'run_id'].iloc[0]} twice")
@@ -80,26 +83,28 @@ def _table_problems(folder, runs, history):
     return problems
 
 
-def _rows_problems(runs, history):
+def _rows_problems(runs, history, kind):
     lines = dict(list(history.groupby("run_id")))
     orphans = sorted(set(lines) - set(runs["run_id"]))
     problems = [f"row {run_id}: missing in runs.csv, its epochs are in history.csv" for run_id in orphans]
     for row in runs.to_dict("records"):
-        wrong = _row_problem(row, lines.get(row["run_id"]))
+        wrong = _row_problem(row, lines.get(row["run_id"]), kind)
         problems += [f"row {row['run_id']}: {wrong}"] if wrong else []
     return problems
 
 
-def _row_problem(row, lines):
+def _row_problem(row, lines, kind):
     """Return what of a row does not follow from its config and its history, or None."""
     try:
-        run_id = RunConfig.from_row(row).run_id
+        run_id = kind.from_row(row).run_id
     except (ValueError, TypeError, KeyError) as error:
         return f"no config has these fields. {error}"
     if run_id != row["run_id"]:
         return f"its fields are those of run {run_id}"
     if row["status"] not in results.FINAL:
         return None if row["status"] == "failed" else f"its status is {row['status']!r}"
+    if kind is not RunConfig:
+        return kind.problem(row)
     if lines is None:
         return "no epochs in history.csv"
     if lines["epoch"].tolist() != list(range(1, int(row["epochs_run"]) + 1)):
@@ -126,7 +131,7 @@ def _same(one, other):
 
 
 def _check_derived(root):
-    """Yield a line for each figure, for claims.csv and for README.md: derived again, they must be the same."""
+    """Yield a line for each figure, for claims.csv and for each page: derived again, they must be the same."""
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder)
         try:
@@ -138,8 +143,9 @@ def _check_derived(root):
             problem = _figure_problem(root / figure, again / figure)
             yield "FAIL" if problem else "ok", f"figure {figure}: {problem or 'same rows, same pixels'}"
         yield from _check_claims(root / "claims.csv", again / "claims.csv")
-        same = (root / "README.md").exists() and (root / "README.md").read_bytes() == (again / "README.md").read_bytes()
-        yield ("ok", "README.md: same text") if same else ("FAIL", "README.md: not what `make results` writes")
+        for page in ("README.md", "corrections.md"):
+            same = (root / page).exists() and (root / page).read_bytes() == (again / page).read_bytes()
+            yield ("ok", f"{page}: same text") if same else ("FAIL", f"{page}: not what `make results` writes")
 
 
 def _figure_problem(committed, derived):

@@ -71,6 +71,12 @@ def tell_verdicts(verdicts, indent="  "):
     return "\n".join(lines)
 
 
+def tell_accuracy(line):
+    """Return a line of `results.summarise` in words, e.g. `"98.89% (98.79 to 98.99)"`: mean and interval."""
+    low, high = (f"{100 * end:.2f}" for end in (line["low"], line["high"]))
+    return f"{line['mean']:.2%} ({low} to {high})"
+
+
 def count_verdicts(verdicts):
     """Return how many claims have which verdict, e.g. `"3 SUPPORTED, 1 REFUTED"`."""
     counts = verdicts["verdict"].value_counts().sort_index(ascending=False)

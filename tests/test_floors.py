@@ -11,13 +11,14 @@ PACKAGE = Path(cnnkit.__file__).parent
 # A line a floor, the ground first; nothing imports from its own floor either.
 FLOORS = """
     quiet provenance results data layers callbacks anatomy from_scratch recipes
-    models plots claims
-    config
+    models plots claims processes
+    config wording
     training diagnostics
-    sweeps
+    sweeps preload
     search
     experiments facts
-    wording reruns doctor notebooks
+    reruns doctor notebooks
+    corrections
     gallery
     frontpage verify
     __main__

@@ -11,13 +11,17 @@ from cnnkit.models.lenet import _codes
 # Trainable parameters at 10 classes, and the input shape they are published for.
 PUBLISHED = {
     "caffe_quick": ((32, 32, 3), 145_578),
+    "conv_net": ((32, 32, 3), 98_691),
+    "dense_net": ((32, 32, 3), 98_675),
+    "flat_softmax": ((32, 32, 3), 30_730),
     "keras_mnist": ((28, 28, 1), 34_826),
     "lenet5": ((32, 32, 1), 60_000),
     "lenet5_modern": ((32, 32, 1), 61_706),
+    "local_net": ((32, 32, 3), 98_682),
     "mlp": ((28, 28, 1), 407_050),
     "softmax": ((28, 28, 1), 7_850),
 }
-SMALLEST = {"caffe_quick": 8, "keras_mnist": 10, "lenet5": 28, "lenet5_modern": 28}
+SMALLEST = {"caffe_quick": 8, "conv_net": 9, "keras_mnist": 10, "lenet5": 28, "lenet5_modern": 28, "local_net": 9}
 
 
 @pytest.fixture(autouse=True)

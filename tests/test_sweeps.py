@@ -80,7 +80,7 @@ def scheduler(tmp_path_factory):
     """Address of a real `dask scheduler` with two real `dask worker`s, as on two hosts."""
     file = tmp_path_factory.mktemp("dask") / "scheduler.json"
     options = ["--scheduler-file", str(file), "--no-dashboard"]
-    workers = ["worker", *options, "--nthreads", "1", "--host", "127.0.0.1", "--preload", "cnnkit.quiet"]
+    workers = ["worker", *options, "--nthreads", "1", "--host", "127.0.0.1", "--preload", "cnnkit.processes"]
     commands = [["scheduler", *options, "--host", "127.0.0.1", "--port", "0"], workers, workers]
     processes = [subprocess.Popen([sys.executable, "-m", "dask", *c], stderr=subprocess.DEVNULL) for c in commands]
     wait_for(file.exists)
@@ -323,6 +323,7 @@ def test_rows_of_another_architecture_are_refused_until_refreshed(two_workers, m
         sweeps.run_all([config, TINY], "try", client=two_workers)
     assert len(results.read_runs("try")) == 1  # refused before any training
     frame = sweeps.run_all([config], "try", client=two_workers, refresh=True)
+    assert frame["status"].tolist() == ["completed"], frame["error"][0]
     assert frame["model_sha256"][0] == now and frame["num_params"][0] != was["num_params"]
     monkeypatch.setattr(sweeps, "_start", no_dask)
     sweeps.run_all([config], "try")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
 
-from cnnkit import data, experiments, gallery, reruns, results, sweeps, training
+from cnnkit import data, experiments, facts, gallery, reruns, results, sweeps, training
 from cnnkit import verify as module
 from cnnkit.verify import verify
 
@@ -70,8 +70,9 @@ def test_an_honest_folder_passes_bit_for_bit(root, capsys):
     for part in (
         "tables of tiny: 4 runs and their 8 epochs agree",
         "figure tiny/accuracy.png: same rows, same pixels",
-        "claims.csv: 4 verdicts",
+        f"claims.csv: {len(facts.FACTS) + 1} verdicts",
         "README.md: same text",
+        "corrections.md: same text",
     ):
         assert f"ok    {part}" in "\n".join(lines)
     assert re.search(r"ok +re-run of \w+ \(softmax on digits, seed 10\d, tiny\): bit for bit", "\n".join(lines))
@@ -152,9 +153,11 @@ def test_a_changed_verdict_or_gallery_is_found(root, capsys):
     table.write_text(re.sub(r"(?<=,)(SUPPORTED|REFUTED|INCONCLUSIVE)(?=,)", "PROVED", table.read_text()))
     readme = root / "README.md"
     readme.write_text(readme.read_text().replace("pp", "%"))
+    page = root / "corrections.md"
+    page.write_text(page.read_text().replace("6.25", "55"))
     found, _ = faults(capsys, sample=0)
     assert found[0].startswith("claim momentum-is-faster: claims.csv does not say what the rows decide")
-    assert len(found) == 2 and found[1].startswith("README.md")
+    assert [fault.split(":")[0] for fault in found[1:]] == ["README.md", "corrections.md"]
 
 
 # Rows from elsewhere

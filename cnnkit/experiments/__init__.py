@@ -1,5 +1,6 @@
 """The experiments: one short file a topic, with its question, its grid, its claims and its figures."""
 
+import contextlib
 import dataclasses
 import importlib
 import pkgutil
@@ -7,8 +8,9 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from cnnkit import results, sweeps
+from cnnkit import claims, results, sweeps
 from cnnkit.claims import Claim, best_settings
+from cnnkit.config import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,10 @@ class Experiment:
             and `runs` then has one line a trial: what is known of the trial, and its run's row.
         notebook: String, the notebook that reads its rows, like `"00_quickstart"`; None if there is none.
         answer: Function `(runs) -> string`: the answer to the question in one sentence, for the front page.
+        config: Class of what the stages ask for, where that is no `RunConfig`. It has the methods and properties of
+            `experiments.knn.Block`.
+        counted: Function `(runs, history) -> list of dicts`, as `facts.check` returns them: verdicts that its rows
+            decide by counting, without arms and seeds.
     """
 
     name: str
@@ -39,6 +45,13 @@ class Experiment:
     run: Callable | None = None
     notebook: str | None = None
     answer: Callable | None = None
+    config: type = RunConfig
+    counted: Callable | None = None
+
+    def verdicts(self, runs, history):
+        """Return the verdicts on its claims from these runs, as `claims.csv` has them."""
+        rows = [claims.decide(claim, runs, history) for claim in self.claims]
+        return claims.as_table(rows + (self.counted(runs, history) if self.counted and len(runs) else []))
 
 
 def list_experiments():
@@ -57,19 +70,19 @@ def load_experiment(name):
     return importlib.import_module(f"{__name__}.{name}").EXPERIMENT
 
 
-def run_experiment(experiment, *, workers=None, scheduler=None, refresh=False):
+def run_experiment(experiment, *, workers=None, scheduler=None, client=None, refresh=False):
     """Return the rows and histories of an experiment in the current profile, training what the store lacks.
 
     Args:
         experiment: An `Experiment` or its name.
-        workers, scheduler, refresh: As in `sweeps.run_all`.
+        workers, scheduler, client, refresh: As in `sweeps.run_all`.
     Returns:
         `(runs, history)`: DataFrames of exactly the runs its stages ask for.
     """
     if isinstance(experiment, str):
         experiment = load_experiment(experiment)
     runs = pd.DataFrame()
-    with sweeps.cluster(workers, scheduler) as client:
+    with contextlib.nullcontext(client) if client else sweeps.cluster(workers, scheduler) as client:
         if experiment.run is not None:
             trials = experiment.run(results.profile(), client=client, refresh=refresh)
             path = results.results_dir() / experiment.name / "trials.csv"

@@ -68,6 +68,20 @@ def table(runs):
     return results.summarise(fresh, ["model", "num_params", "learning_rate", "epochs"], "test_accuracy")
 
 
+def answer(runs):
+    """Return the test error of both networks beside the paper's."""
+    lines = table(runs).set_index("model")
+    errors = (1 - lines[["mean", "high", "low"]].clip(upper=1)).to_dict("index")
+    words = {
+        model: f"{error['mean']:.2%} ({100 * error['high']:.2f} to {100 * error['low']:.2f})"
+        for model, error in errors.items()
+    }
+    return (
+        f"Test error of the network of 1998 {words['lenet5']}, of today's {words['lenet5_modern']}, over "
+        f"{lines['n'].min()} seeds; the paper reports {1 - PAPER_ACCURACY:.2%}."
+    )
+
+
 EXPERIMENT = Experiment(
     name="lenet",
     question="Do LeNet-5 of 1998 and LeNet-5 of today reach the error of the paper on MNIST?",
@@ -75,4 +89,5 @@ EXPERIMENT = Experiment(
     figures=figures,
     table=table,
     notebook="04_lenet",
+    answer=answer,
 )

@@ -9,6 +9,7 @@ from cnnkit import plots, results
 from cnnkit.claims import FRESH, best_settings
 from cnnkit.config import RunConfig
 from cnnkit.experiments import Experiment, grid
+from cnnkit.wording import tell_accuracy
 
 LEARNING_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SMOKE_RATES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5)  # twice each: one seed would now and then choose a rate that collapses
@@ -50,11 +51,9 @@ def table(runs):
 def answer(runs):
     """Return the rate that won and what it reaches."""
     line = table(runs).query("stage == 'confirm'").iloc[0]
-    low, high = (f"{100 * end:.2f}" for end in (line["low"], line["high"]))
-    name = line["dataset"].upper()
     return (
-        f"Learning rate {line['learning_rate']:g}; with it {line['mean']:.2%} of {name}'s test images "
-        f"(95% interval {low} to {high}, {line['n']} seeds)."
+        f"Learning rate {line['learning_rate']:g}; with it {tell_accuracy(line)} of {line['dataset'].upper()}'s test "
+        f"images; in brackets the 95% interval over {line['n']} seeds."
     )
 
 

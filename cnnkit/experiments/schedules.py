@@ -10,6 +10,7 @@ from cnnkit import plots, results
 from cnnkit.claims import FRESH, Claim
 from cnnkit.config import RunConfig
 from cnnkit.experiments import Experiment, at_best_rate, grid
+from cnnkit.wording import tell_accuracy
 
 SCHEDULES = ("constant", "step", "exponential", "polynomial", "cosine", "one_cycle")
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
@@ -83,6 +84,16 @@ def table(runs):
     return results.summarise(by_schedule(runs), ["schedule", "learning_rate"], "test_accuracy")
 
 
+def answer(runs):
+    """Return the best schedule beside the constant rate, each at its best rate."""
+    lines = table(runs).set_index("schedule")
+    best = lines["mean"].idxmax()
+    return (
+        f"On CIFAR-10 after equal steps the constant rate reaches {tell_accuracy(lines.loc['constant'])}, the best "
+        f"schedule, {best.replace('_', '-')}, {tell_accuracy(lines.loc[best])}."
+    )
+
+
 def _decay_claim(schedule, words):
     return Claim(
         id=f"decay-{schedule.replace('_', '-')}",
@@ -123,6 +134,7 @@ EXPERIMENT = Experiment(
     figures=figures,
     table=table,
     notebook="07_learning_rate",
+    answer=answer,
     claims=(
         _decay_claim("step", "in two steps"),
         _decay_claim("exponential", "exponentially"),

@@ -7,6 +7,7 @@ from cnnkit.models.baselines import mlp, softmax
 from cnnkit.models.caffe import caffe_quick
 from cnnkit.models.keras_io import keras_mnist
 from cnnkit.models.lenet import lenet5, lenet5_modern
+from cnnkit.models.sharing import conv_net, dense_net, flat_softmax, local_net
 
 _BUILDERS = {}
 MAIN = {"__main__", "__mp_main__"}  # a notebook or script, and what a worker process calls the same script
@@ -101,5 +102,16 @@ def check_args(name, model_args):
         ) from None
 
 
-for _builder in (caffe_quick, keras_mnist, lenet5, lenet5_modern, mlp, softmax):
+for _builder in (
+    caffe_quick,
+    conv_net,
+    dense_net,
+    flat_softmax,
+    keras_mnist,
+    lenet5,
+    lenet5_modern,
+    local_net,
+    mlp,
+    softmax,
+):
     register(_builder)

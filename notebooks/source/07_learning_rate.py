@@ -48,6 +48,7 @@ from cnnkit.data import load_dataset
 from cnnkit.experiments import learning_rate, run_experiment, schedules
 from cnnkit.models import create_model
 from cnnkit.provenance import use_one_thread
+from cnnkit.sweeps import cluster
 from cnnkit.wording import tell_verdicts
 
 plt.rcParams["figure.dpi"] = 120
@@ -175,8 +176,9 @@ pd.DataFrame(rows, columns=columns).set_index("network")
 # come from the tables, others are trained.
 
 # %%
-runs, history = run_experiment("learning_rate")
-schedule_runs, schedule_history = run_experiment("schedules")
+with cluster() as client:
+    runs, history = run_experiment("learning_rate", client=client)
+    schedule_runs, schedule_history = run_experiment("schedules", client=client)
 pd.DataFrame(
     {
         "runs": [len(runs), len(schedule_runs)],
