@@ -19,6 +19,7 @@ from cnnkit.provenance import provenance
 
 EVALUATION_BATCH = 256  # only speed depends on it
 STEPS_PER_CALL = 16  # so many batches a call of the traced step: the same bits, and less of Python between them
+FEW_IMAGES = 5000  # on fewer, tracing such a call costs more than it saves
 _kept = {}  # the last compiled model of this process, by `_trace_key`: tracing costs more than a short run
 
 
@@ -173,9 +174,10 @@ def _callbacks(config):
 def _compiled(config, dataset, network, keep_traced):
     """Return the network and the model to train: the network behind its augmentation, compiled, in its first state."""
     steps = config.epochs * math.ceil(len(dataset.x_train) / config.batch_size)
+    steps_per_call = STEPS_PER_CALL if len(dataset.x_train) >= FEW_IMAGES else 1
     keras.utils.set_random_seed(config.seed)
     net, trained = _assembled(config, network)
-    key = _trace_key(config, network, steps)
+    key = _trace_key(config, network, steps, steps_per_call)
     optimizer = recipes.make_optimizer(config, steps)
     optimizer.build(trained.trainable_variables)
     if keep_traced and key in _kept:
@@ -185,7 +187,7 @@ def _compiled(config, dataset, network, keep_traced):
             old.assign(new)
         return kept_net, kept
     loss = recipes.LOSSES[config.loss](config.label_smoothing)
-    trained.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=STEPS_PER_CALL)
+    trained.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=steps_per_call)
     _kept.clear()
     if keep_traced:
         _kept[key] = net, trained
@@ -236,10 +238,10 @@ def _seeded(model, seed):
     )
 
 
-def _trace_key(config, network, steps):
+def _trace_key(config, network, steps, steps_per_call):
     """Return all that a traced step depends on: a schedule's numbers are traced, a constant rate is a variable."""
     names = ["optimizer", "optimizer_args", "schedule", "loss", "label_smoothing", "augmentation", "ema", "precision"]
-    key = [architecture_digest(network), *(getattr(config, name) for name in names)]
+    key = [architecture_digest(network), steps_per_call, *(getattr(config, name) for name in names)]
     if config.schedule != "constant":
         key += [config.schedule_args, config.learning_rate, steps]
     return json.dumps(key)

@@ -32,9 +32,9 @@ def lenet5_base(profile):
 
 
 def caffe_base(profile):
-    """Three convolutions on 10,000 CIFAR-10 images, two epochs; in smoke one of 200 shapes."""
+    """Three convolutions on 10,000 CIFAR-10 images, two epochs; in smoke one of 200 digits."""
     if profile == "smoke":
-        return RunConfig(dataset="shapes", train_size=200, model="caffe_quick", batch_size=64, epochs=1)
+        return RunConfig(dataset="digits", train_size=200, model="caffe_quick", batch_size=64, epochs=1)
     return RunConfig(dataset="cifar10", train_size=10_000, model="caffe_quick", batch_size=64, epochs=2)
 
 

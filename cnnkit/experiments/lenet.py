@@ -21,7 +21,7 @@ def arms(profile):
     """Both networks with a learning rate that falls a hundredfold, batches of 64, eight epochs of all of MNIST."""
     base = RunConfig(dataset="mnist", batch_size=64, epochs=8, schedule="exponential", schedule_args={"end": 0.01})
     if profile == "smoke":
-        base = base.replace(dataset="digits", epochs=6)
+        base = base.replace(dataset="digits", epochs=5)
     return [base.replace(model=model) for model in ("lenet5", "lenet5_modern")]
 
 
@@ -32,14 +32,18 @@ def short(profile):
 
 
 def tune(profile, runs):
-    """Six learning rates each, three seeds."""
-    return grid(short(profile), RATES, TUNING_SEEDS if profile == "full" else (1,))
+    """Six learning rates each, three seeds; in smoke three and one."""
+    return grid(short(profile), *tried(profile))
+
+
+def tried(profile):
+    """Return the learning rates and the seeds that choose among them."""
+    return (RATES, TUNING_SEEDS) if profile == "full" else (RATES[1:4], (1,))
 
 
 def confirm(profile, runs):
     """Full length at the learning rate that won, fresh seeds."""
-    seeds, fresh = (TUNING_SEEDS, FRESH[:5]) if profile == "full" else ((1,), FRESH[:2])
-    chosen = at_best_rate(short(profile), RATES, seeds, runs, fresh)
+    chosen = at_best_rate(short(profile), *tried(profile), runs, FRESH[: 5 if profile == "full" else 2])
     full = arms(profile)[0]
     return [config.replace(train_size=full.train_size, epochs=full.epochs) for config in chosen]
 

@@ -32,7 +32,7 @@ def arms(profile):
 
 
 def rates(profile):
-    return RATES if profile == "full" else RATES[1:3]
+    return RATES if profile == "full" else RATES[2:3]
 
 
 def tuning_seeds(profile):

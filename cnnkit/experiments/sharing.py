@@ -35,7 +35,7 @@ def arms(profile):
     """Four networks, plain and permuted: SGD with momentum, batches of 64, ten epochs, a cosine for the rate."""
     base = RunConfig(train_size=10_000, optimizer_args={"momentum": 0.9}, schedule="cosine", batch_size=64, epochs=10)
     if profile == "smoke":
-        base = base.replace(train_size=None, epochs=4)
+        base = base.replace(train_size=500, epochs=3)
     return [
         base.replace(dataset=dataset, model=model, model_args=widths | ({"permuted": True} if permuted else {}))
         for dataset in (("cifar10", "mnist") if profile == "full" else ("digits",))
