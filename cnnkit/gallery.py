@@ -63,7 +63,8 @@ def report(name, runs, history):
         figures = [path.name for path in save_figures(experiment, runs, history, folder, profile)]
     if len(verdicts := experiment.verdicts(runs, history)):
         parts.append(f"Claims\n{tell_verdicts(verdicts)}\n")
-    parts.append(f"Written to {_short(folder)}: {', '.join(['runs.csv', 'history.csv', *figures])}")
+    tables = ["runs.csv", "history.csv"] + ["trials.csv"] * (experiment.run is not None)
+    parts.append(f"Written to {_short(folder)}: {', '.join([*tables, *figures])}")
     if profile == "smoke":
         parts.append("A smoke run shows that everything works; it is too small to conclude from. On the real data:")
         parts.append(f"  python -m cnnkit sweep {name} --profile full")

@@ -22,7 +22,7 @@ from cnnkit.provenance import cpu_name, gpu_names, provenance
 BUDGET = 240  # recorded seconds of training in a sample, so that two cores of half that speed stay under ten minutes
 ACCELERATOR = 60  # what a recorded second of a GPU counts: a core may take a minute for it
 DEVIATIONS, ALLOWANCE, FEWEST = 4, 0.01, 3  # from elsewhere: 4 standard deviations over 3 seeds or more, at least 1 pp
-FREE = {"commit", "cnnkit", "experiment", "deviation", "seeds", "exact", "here", *results.TIME_COLUMNS}  # may differ
+FREE = {"commit", "cnnkit", "experiment", "deviation", "seeds", "here", *results.TIME_COLUMNS}  # may differ
 PLACE = ("device", "keras", "backend")  # where a row was made
 
 
@@ -80,10 +80,8 @@ def _with_spread(rows):
     place = (gpu_names() or [cpu_name()])[0]
     here = rows["device"].str.startswith(place) & (rows["keras"] == keras.__version__)
     here &= rows["backend"] == provenance()["backend"]
-    exact = rows["num_params"].isna()
-    return rows.assign(
-        deviation=accuracy.transform("std"), seeds=accuracy.transform("size"), exact=exact, here=here | exact
-    )
+    here |= rows["num_params"].isna()  # nothing was trained, and exact sums are the same everywhere
+    return rows.assign(deviation=accuracy.transform("std"), seeds=accuracy.transform("size"), here=here)
 
 
 def _out_of_reach(rows):
@@ -113,7 +111,7 @@ def _compare(old, new, old_history, new_history):
     name = f"re-run of {old['run_id']} ({old['model']} on {old['dataset']}, seed {old['seed']}, {old['experiment']})"
     if new["status"] == "failed":
         return "FAIL", f"{name}: {new['error']}"
-    exact = old["exact"]
+    exact = pd.isna(old["num_params"])
     if exact or all(old[column] == new[column] for column in PLACE):
         free = FREE.union(PLACE) if exact else FREE
         differ = [column for column in new.index if column not in free and not _same(old.get(column), new[column])]

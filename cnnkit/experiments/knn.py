@@ -261,7 +261,7 @@ def plot_neighbours(runs, dataset, *, ax=None):
     parts = groups(lines, "metric")
     for metric, (part, style) in parts.items():
         test, val = (part[part["split"] == split] for split in ("test", "val"))
-        ax.plot(test["k"], 100 * test["accuracy"], **style)
+        ax.plot(test["k"], 100 * test["accuracy"], **style | {"linestyle": "-"})
         ax.fill_between(test["k"], 100 * test["low"], 100 * test["high"], color=style["color"], alpha=0.15, linewidth=0)
         ax.plot(val["k"], 100 * val["accuracy"], "--", color=style["color"], linewidth=1)
         printed = PUBLISHED[(PUBLISHED["dataset"] == dataset) & (PUBLISHED["metric"] == metric)]
@@ -269,7 +269,7 @@ def plot_neighbours(runs, dataset, *, ax=None):
     ax.set(xlabel="k, neighbours that vote", ylabel=label("accuracy"), title=dataset, xticks=range(1, MOST + 1, 2))
     ax.grid(color="0.92")
     ax.spines[["top", "right"]].set_visible(False)
-    add_legend(ax, parts, "metric")
+    add_legend(ax, parts, "metric", linestyle="-")
     count = lines.loc[lines["split"] == "test", "images"].iloc[0]
     stars = ["★ published"] * bool((PUBLISHED["dataset"] == dataset).any())
     add_caption(

@@ -47,13 +47,23 @@ def confirm(profile, runs):
 
 def figures(runs, history):
     """The rates tried, a figure a data set, and test accuracy."""
-    fresh = runs["seed"].isin(FRESH)
-    tuning = {
-        f"tuning_{dataset}": plots.plot_sweep(part, hue="loss") for dataset, part in runs[~fresh].groupby("dataset")
-    }
+    names = sorted(set(runs["dataset"]))
+    return {f"tuning_{name}": plot_tuning(runs, name) for name in names} | {"accuracy": plot_accuracy(runs)}
+
+
+def plot_tuning(runs, dataset):
+    """Plot the learning rates that both losses tried on one data set."""
+    tuning = runs[(runs["dataset"] == dataset) & ~runs["seed"].isin(FRESH)]
+    ax = plots.plot_sweep(tuning.rename(columns={"loss": "taught_by"}), hue="taught_by")  # "loss" would be in nats
+    ax.set_title(dataset, loc="right", fontsize="medium")
+    return ax
+
+
+def plot_accuracy(runs):
+    """Plot the test accuracy of both losses on every data set."""
     summary = table(runs)
     summary["arm"] = summary["dataset"] + ", " + summary["loss"]
-    return tuning | {"accuracy": plots.plot_intervals(summary, y="arm", metric="test_accuracy", hue="loss")}
+    return plots.plot_intervals(summary, y="arm", metric="test_accuracy")
 
 
 def table(runs):

@@ -35,7 +35,7 @@ def arms(profile):
     """Four networks, plain and permuted: SGD with momentum, batches of 64, ten epochs, a cosine for the rate."""
     base = RunConfig(train_size=10_000, optimizer_args={"momentum": 0.9}, schedule="cosine", batch_size=64, epochs=10)
     if profile == "smoke":
-        base = base.replace(train_size=500, epochs=3)
+        base = base.replace(train_size=None, batch_size=32, epochs=4)
     return [
         base.replace(dataset=dataset, model=model, model_args=widths | ({"permuted": True} if permuted else {}))
         for dataset in (("cifar10", "mnist") if profile == "full" else ("digits",))
@@ -46,7 +46,7 @@ def arms(profile):
 
 def tried(profile):
     """Return the learning rates that every arm tries."""
-    return RATES if profile == "full" else RATES[2:4]
+    return RATES if profile == "full" else RATES[1:3]
 
 
 def tune(profile, runs):
@@ -80,8 +80,10 @@ def figures(runs, history):
 def plot_accuracy(runs, *, ax=None):
     """Plot the test accuracy of every network on one data set, plain and permuted."""
     order = list(NAMES.values())
-    summary = table(runs).sort_values("network", key=lambda names: names.map(order.index), kind="stable")
-    ax = plots.plot_intervals(summary, y="network", metric="test_accuracy", hue="pixels", ax=ax)
+    summary = table(runs).sort_values("pixels", ascending=False, kind="stable")  # plain before permuted
+    summary = summary.sort_values("network", key=lambda names: names.map(order.index), kind="stable")
+    summary["arm"] = summary["network"] + ", " + summary["pixels"]
+    ax = plots.plot_intervals(summary, y="arm", metric="test_accuracy", hue="pixels", ax=ax)
     ax.set_title(summary["dataset"].iloc[0], loc="right", fontsize="medium")
     return ax
 

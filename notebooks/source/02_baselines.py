@@ -19,7 +19,7 @@
 # 5. Now the pixels of all images are shuffled, every image in the same way. Which of the methods of this page notice?
 
 # %% [markdown]
-# **Two sizes.** `smoke` uses 500 small digits and generated shapes: it needs no network, takes about a minute, and is
+# **Two sizes.** `smoke` uses small digits and generated shapes: it needs no network, takes about a minute, and is
 # too small to conclude from. `full` reads the rows of MNIST and CIFAR-10 from the committed tables.
 
 # %% tags=["parameters"]
@@ -43,7 +43,7 @@ from cnnkit.layers import LocallyConnected2D, PermutePixels
 from cnnkit.models import create_model
 from cnnkit.provenance import use_one_thread
 from cnnkit.training import RunConfig, train
-from cnnkit.wording import tell_verdicts
+from cnnkit.wording import markdown_table, readable, tell_verdicts
 
 plt.rcParams["figure.dpi"] = 100
 use_one_thread()  # as in every recorded run: the number of threads changes the last bits of a result
@@ -53,6 +53,15 @@ SMALL_PRINT = " *(A smoke run: too small to conclude from.)*" if PROFILE == "smo
 def say(text):
     """Show a sentence whose numbers were computed."""
     display(Markdown(text))
+
+
+def decide(module):
+    """Print the verdicts on the claims of one experiment, which are about MNIST and CIFAR-10."""
+    if PROFILE == "smoke":
+        say("The claims are about MNIST and CIFAR-10; the `full` profile decides them.")
+    else:
+        name = module.EXPERIMENT.name
+        print(tell_verdicts(module.EXPERIMENT.verdicts(runs[name], history[name])))
 
 
 # %% [markdown]
@@ -150,10 +159,8 @@ lines = []
 for shift in (1, 2, 4):
     moved = np.pad(some, [(0, 0), (0, 0), (shift, 0), (0, 0)], mode="edge")[:, :, : some.shape[2]]
     own = abs(some.astype(int) - moved).sum(axis=(1, 2, 3))
-    lines.append(
-        {"pixels moved": shift, "a stranger is nearer than the own copy": f"{(distances[:, 0] < own).mean():.0%}"}
-    )
-pd.DataFrame(lines).set_index("pixels moved")
+    lines.append(f"{(distances[:, 0] < own).mean():.0%} moved by {shift}")
+say(f"Nearer to a stranger than to their own copy, of {len(some)} images: {', '.join(lines)} pixels.")
 
 # %% [markdown]
 # ### How many neighbours, and which distance?
@@ -173,7 +180,7 @@ for name in DATASETS:
     plots.mark_profile(knn.plot_neighbours(runs["knn"], name), PROFILE)
     plt.show()
 near = knn.table(runs["knn"])
-near.style.format({name: "{:.2%}" for name in ("mean", "low", "high")}).hide(axis="index")
+say(markdown_table(readable(near)))
 
 # %% [markdown]
 # How different are L1 and L2 with one neighbour? Both answer the same images, so we may compare block by block: every
@@ -196,14 +203,14 @@ for name in DATASETS:
     say(f"**{name}**: {curves}. L1 minus L2 at $k = 1$: {mean:+.2f} percentage points {interval}." + SMALL_PRINT)
 
 # %% [markdown]
-# A vote of two is no better than one: the two agree, or the lower class wins the tie, whoever was nearer. That is the
-# dent at $k = 2$. Beyond, more voters smooth away odd neighbours, until they sit too far away to know anything.
+# Two voters who disagree decide nothing: the lower class wins the tie, whoever was nearer. Where neighbours often
+# disagree, that is a dent at $k = 2$. Beyond it more voters smooth odd neighbours away, until they sit too far off to
+# know anything.
 #
 # Do the published figures come out? They are printed for the same images and need no luck, so they must, to the digit.
 
 # %%
-decided = knn.EXPERIMENT.verdicts(runs["knn"], history["knn"])
-print(tell_verdicts(decided) if len(decided) else "Published figures are for MNIST and CIFAR-10: see the full profile.")
+decide(knn)
 
 # %% [markdown]
 # ## One template a class: the linear classifier
@@ -241,6 +248,7 @@ print(pd.DataFrame({"cross-entropy": cross_entropy, "hinge": hinge}).round(3).to
 dataset = sets[DATASETS[0]]
 images = dataset.x_train[:500].astype("float32") / 255
 labels = np.eye(10, dtype="float32")[dataset.y_train[:500]]
+keras.utils.set_random_seed(1)
 network = create_model("softmax", dataset.input_shape, 10)
 random_start = network.predict_on_batch(images)
 network.set_weights([np.zeros_like(weights) for weights in network.get_weights()])
@@ -268,10 +276,8 @@ pd.DataFrame(lines, index=linear.LOSSES).round(4)
 # %%
 fresh = runs["linear"][runs["linear"]["seed"].isin(FRESH)]
 tuning = runs["linear"].drop(fresh.index)
-for name, part in tuning.groupby("dataset"):
-    ax = plots.plot_sweep(part, hue="loss")
-    ax.set_title(name, loc="right", fontsize="medium")
-    plots.mark_profile(ax, PROFILE)
+for name in tuning["dataset"].unique():
+    plots.mark_profile(linear.plot_tuning(runs["linear"], name), PROFILE)
     plt.show()
 
 # %% [markdown]
@@ -283,11 +289,11 @@ for (name, loss), arm in tuning.groupby(["dataset", "loss"]):
     chosen = best_settings(arm)
     edge = "at the EDGE of the grid" if chosen["at_edge"] else "inside the grid"
     print(f"{name:<8} {loss:<13} best rate {chosen['learning_rate']:<6g} {edge}")
-plots.mark_profile(linear.EXPERIMENT.figures(runs["linear"], history["linear"])["accuracy"], PROFILE)
+plots.mark_profile(linear.plot_accuracy(runs["linear"]), PROFILE)
 plt.show()
 
 # %%
-print(tell_verdicts(linear.EXPERIMENT.verdicts(runs["linear"], history["linear"])))
+decide(linear)
 wide = fresh.pivot_table(index=["dataset", "seed"], columns="loss", values="test_accuracy")
 for name, pairs in (100 * (wide["crossentropy"] - wide["hinge"])).groupby("dataset"):
     mean, low, high = results.student_interval(pairs)
@@ -312,8 +318,8 @@ for (name, loss), arm in fresh.groupby(["dataset", "loss"]):
 # %% [markdown]
 # Read a digit's template as a vote: ink on red counts for the class, ink on blue against it. The hole of the zero is
 # blue, since ink there means any other digit. A colour template is what is left when all images of a class are laid on
-# top of each other: the class's usual colours, and where it usually stands. A car that is blue, or looks the other way,
-# has only this one template to fit. The cure is more templates: a hidden layer.
+# top of each other: the class's usual colours, and where it usually stands. In CIFAR-10 a car that is blue, or looks
+# the other way, has only this one template to fit. The cure is more templates: a hidden layer.
 #
 # ## Three networks with equally many weights
 #
@@ -324,8 +330,8 @@ for (name, loss), arm in fresh.groupby(["dataset", "loss"]):
 # - **locally connected**: every unit sees a window, with weights of its own;
 # - **convolutional**: every unit sees a window, with weights that all units of its map share.
 #
-# The last two have the same windows: 5×5 pixels, 2 apart, then 3×3 places, 2 apart. Softmax, with no hidden layer, cannot
-# have as many weights and is the floor. What sharing saves is spent on more maps.
+# The last two have the same windows: 5×5 pixels, 2 apart, then 3×3 places, 2 apart. Softmax, with no hidden layer,
+# cannot have as many weights and is the floor. What sharing saves is spent on more maps.
 
 # %%
 shown = "cifar10" if PROFILE == "full" else "mnist"
@@ -340,10 +346,10 @@ for model, network in networks.items():
     print(layers[["layer", "output_shape", "kernel_size", "num_params", "macs"]].to_string(index=False), "\n")
 
 # %% [markdown]
-# By hand, for the two first layers with windows. A window of $5\cdot 5$ pixels with $c$ channels has $25c$ weights and a
-# bias. Without sharing, each place of each map has its own; with sharing, each map:
+# By hand, for the two first layers with windows. A window of $5\cdot 5$ pixels with $c$ channels has $25c$ weights and
+# a bias. Without sharing, each place of each map has its own; with sharing, each map:
 #
-# $$\text{local: } \underbrace{h \cdot w}_{\text{places}} \cdot f\,(25c + 1) \qquad\qquad \text{shared: } f\,(25c + 1).$$
+# $$\text{local: } \underbrace{h \cdot w}_{\text{places}} \cdot f\,(25c + 1) \qquad \text{shared: } f\,(25c + 1).$$
 
 # %%
 c = shape[-1]
@@ -411,13 +417,13 @@ for name, part in labelled[~labelled["seed"].isin(FRESH)].groupby("dataset"):
     plots.mark_profile(ax, PROFILE)
     plt.show()
     edges = [arm for arm, tried in part.groupby("arm") if best_settings(tried)["at_edge"]]
-    print(f"{name}: best rate at the edge of the grid for", ", ".join(edges) or "none of the arms")
+    print(f"{name}: best rate at the edge of the grid for", "; ".join(edges) or "none of the arms")
 
 # %% [markdown]
 # Then fresh seeds, each arm at its own best rate.
 
 # %%
-for name, part in runs["sharing"].groupby("dataset"):
+for _, part in runs["sharing"].groupby("dataset"):
     plots.mark_profile(sharing.plot_accuracy(part), PROFILE)
     plt.show()
 
@@ -433,19 +439,20 @@ for name, part in summary.groupby("dataset"):
         f"{', '.join(f'{net} {value:.1f}' for net, value in lost.items())}. First on permuted pixels: "
         f"{means['permuted'].idxmax()}." + SMALL_PRINT
     )
-display(summary.style.format({name: "{:.2%}" for name in ("mean", "low", "high")}).hide(axis="index"))
+say(markdown_table(readable(summary)))
 
 # %% [markdown]
 # The claims, decided by the rows:
 
 # %%
-print(tell_verdicts(sharing.EXPERIMENT.verdicts(runs["sharing"], history["sharing"])))
+decide(sharing)
 
 # %% [markdown]
-# Keep two things apart here. That a network *with windows* loses by permuting shows that windows help because of what is
-# true of pictures: neighbouring pixels belong together, and a pattern may lie anywhere. It is knowledge that we built
-# in, not something it learnt. And that softmax, dense networks and nearest neighbours cannot tell the two problems
-# apart, up to chance in training, is no strength: they must find out from examples what a convolution knows at birth.
+# Keep two things apart here. That a network *with windows* loses by permuting shows that windows help because of what
+# is true of pictures: neighbouring pixels belong together, and a pattern may lie anywhere. It is knowledge that we
+# built in, not something it learnt. And that softmax, dense networks and nearest neighbours cannot tell the two
+# problems apart, up to chance in training, is no strength: they must find out from examples what a convolution knows
+# at birth.
 #
 # **Limits.**
 #
@@ -453,8 +460,8 @@ print(tell_verdicts(sharing.EXPERIMENT.verdicts(runs["sharing"], history["sharin
 #   weight is used many times (`macs` above), so the convolution also computes more.
 # - 10,000 training images. With more, a network that knows less at birth has more to learn from, and gaps shrink.
 # - One shape of network, two hidden layers without pooling, chosen so that the three can be compared, not to be good.
-# - A linear classifier with regularization, and pixels with their mean subtracted, does a little better; so do neighbours
-#   after deslanting digits. We wanted the plain ones.
+# - A linear classifier with regularization, and pixels with their mean subtracted, does a little better; so do
+#   neighbours after deslanting digits. We wanted the plain ones.
 #
 # ## Exercises
 #
@@ -463,12 +470,13 @@ print(tell_verdicts(sharing.EXPERIMENT.verdicts(runs["sharing"], history["sharin
 # 2. Someone says: "I use the hinge with a margin of 100 instead of 1, to be on the safe side." Show that without
 #    regularization this changes nothing that matters.
 # 3. Between a neighbour and a template: classify each test image by the nearest *mean image* of a class. Is it linear?
-# 4. A vote of $k = 2$ is worse than $k = 1$. Change the rule so that it cannot be, and predict the new curve at $k = 2$.
+# 4. Where neighbours often disagree, $k = 2$ is worse than $k = 1$. Change the rule so that it cannot be, and predict
+#    the new curve at $k = 2$.
 # 5. Would a *random* permutation that is different for every image be learnable by any of these methods?
 #
 # ## Solutions
 #
-# **1.** $28\cdot 28$ places, $5\cdot 5\cdot 3 + 1$ numbers for each place and map. The convolution has one place's worth.
+# **1.** $28\cdot 28$ places, $5\cdot 5\cdot 3 + 1$ numbers for each place and map. The convolution has one place's.
 
 # %%
 layer = LocallyConnected2D(16, 5)
@@ -478,9 +486,9 @@ print(f"{layer.count_params():,} against {16 * 76:,}: {28 * 28} times as many")
 
 # %% [markdown]
 # **2.** Multiply all weights and biases by 100: all scores grow a hundredfold, every term
-# $\max(0, s_j - s_y + 100)$ is a hundred times the old $\max(0, s_j - s_y + 1)$, and no answer changes. The two problems
-# have the same solutions in other units; only the learning rate has to follow. With a penalty on the weights, margin and
-# penalty together set one scale: either may be fixed.
+# $\max(0, s_j - s_y + 100)$ is a hundred times the old $\max(0, s_j - s_y + 1)$, and no answer changes. The two
+# problems have the same solutions in other units; only the learning rate has to follow. With a penalty on the weights,
+# margin and penalty together set one scale: either may be fixed.
 
 # %%
 wide_margin = np.maximum(0, 100 * scores - 100 * right + 100).sum(axis=1) - 100
@@ -488,8 +496,8 @@ np.testing.assert_allclose(wide_margin, 100 * hinge, rtol=1e-4)
 print("margin 100 on scores times 100 = 100 × margin 1, for every image")
 
 # %% [markdown]
-# **3.** It is linear: $\lVert x - m_j\rVert^2 = x^2 - 2\,m_j\cdot x + m_j^2$, and $x^2$ is the same for all classes. So the
-# template is the mean image $m_j$, and the bias $-m_j^2/2$. It is the linear classifier with no training at all.
+# **3.** It is linear: $\lVert x - m_j\rVert^2 = x^2 - 2\,m_j\cdot x + m_j^2$, and $x^2$ is the same for all classes. So
+# the template is the mean image $m_j$, and the bias $-m_j^2/2$. It is the linear classifier with no training at all.
 
 # %%
 for name, dataset in sets.items():
@@ -499,11 +507,12 @@ for name, dataset in sets.items():
     print(f"{name}: {(predicted == dataset.y_test).mean():.1%} by the nearest mean image")
 
 # %% [markdown]
-# **4.** Let the nearest neighbour decide a tie. With two voters who disagree, that is the first one's class; who agree, as
-# well. So the curve at $k = 2$ has exactly the value at $k = 1$. scikit-learn's `weights="distance"` does the same.
+# **4.** Let the nearest neighbour decide a tie. With two voters who disagree, that is the first one's class; with two
+# who agree, as well. So the curve at $k = 2$ has exactly the value at $k = 1$. So it has with
+# `weights="distance"` in scikit-learn.
 
 # %%
-dataset = sets[DATASETS[0]]
+dataset = sets[DATASETS[-1]]
 _, places = knn.nearest(dataset.x_test[:200], dataset.x_train[:2000], "l1", count=2)
 voters, truth = dataset.y_train[places], dataset.y_test[:200]
 lowest_wins, nearest_wins = (voters.min(axis=1) == truth).mean(), (voters[:, 0] == truth).mean()
@@ -511,5 +520,5 @@ print(f"two voters: {lowest_wins:.1%} when the lowest class wins a tie, {nearest
 
 # %% [markdown]
 # **5.** Only what does not depend on the order is left: how many pixels have which colour, the histogram. None of the
-# methods above sees it as such; a network that treats each pixel alone and then averages could. Try `PermutePixels` with
-# another `order` in training and in test: to a network trained on one order, the other is noise.
+# methods above sees it as such; a network that treats each pixel alone and then averages could. Try `PermutePixels`
+# with another `order` in training and in test: to a network trained on one order, the other is noise.
