@@ -16,7 +16,7 @@ def prepare_workers():
     the script takes to import Keras for itself. Where the system cannot fork, it does nothing.
     """
     if START_METHOD == "forkserver":
-        multiprocessing.get_context("forkserver").set_forkserver_preload(["cnnkit.preload"])
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["cnnkit.preload", "distributed"])
         forkserver.ensure_running()
 
 

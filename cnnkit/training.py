@@ -77,9 +77,9 @@ def train(config, *, keep_traced=False):
         ValueError: If the config does not fit the data or the model, before any training.
     """
     dataset = check(config)
-    network = _network(config, dataset)
+    network, model_sha256 = _network(config, dataset)
     x_train, y_train, x_val, y_val, x_test, y_test = _tensors(dataset)
-    net, trained = _compiled(config, dataset, network, keep_traced)
+    net, trained = _compiled(config, dataset, network, model_sha256, keep_traced)
     log = RunLog()
     keras.utils.set_random_seed(config.seed)
     trained.fit(
@@ -102,7 +102,7 @@ def train(config, *, keep_traced=False):
         "epochs_run": len(history),
         "train_seconds": round(log.seconds, 3),
         "data_sha256": dataset.sha256,
-        "model_sha256": architecture_digest(network),
+        "model_sha256": model_sha256,
         **provenance(),
     }
     return Run(config, row, history, net)
@@ -131,9 +131,7 @@ def fingerprint(config):
         ValueError: If the config does not fit the data or the model.
     """
     dataset = check(config)
-    builder, args = models.get_builder(config.model), json.dumps(config.model_args)
-    model_sha256 = _model_digest(builder, args, dataset.input_shape, dataset.num_classes, config.precision)
-    return {"data_sha256": dataset.sha256, "model_sha256": model_sha256}
+    return {"data_sha256": dataset.sha256, "model_sha256": _network(config, dataset)[1]}
 
 
 def architecture_digest(model):
@@ -171,13 +169,13 @@ def _callbacks(config):
     return callbacks
 
 
-def _compiled(config, dataset, network, keep_traced):
+def _compiled(config, dataset, network, model_sha256, keep_traced):
     """Return the network and the model to train: the network behind its augmentation, compiled, in its first state."""
     steps = config.epochs * math.ceil(len(dataset.x_train) / config.batch_size)
     steps_per_call = STEPS_PER_CALL if len(dataset.x_train) >= FEW_IMAGES else 1
     keras.utils.set_random_seed(config.seed)
     net, trained = _assembled(config, network)
-    key = _trace_key(config, network, steps, steps_per_call)
+    key = _trace_key(config, model_sha256, steps, steps_per_call)
     optimizer = recipes.make_optimizer(config, steps)
     optimizer.build(trained.trainable_variables)
     if keep_traced and key in _kept:
@@ -195,8 +193,16 @@ def _compiled(config, dataset, network, keep_traced):
 
 
 def _network(config, dataset):
-    with _precision(config.precision):
-        return models.create_model(config.model, dataset.input_shape, dataset.num_classes, **config.model_args)
+    """Return the network that a run's own is copied from, and its digest."""
+    builder, args = models.get_builder(config.model), json.dumps(config.model_args)
+    return _built(builder, args, dataset.input_shape, dataset.num_classes, config.precision)
+
+
+@functools.lru_cache(maxsize=16)
+def _built(builder, args, input_shape, num_classes, precision):
+    with _precision(precision):
+        network = models.create_model(builder.__name__, input_shape, num_classes, **json.loads(args))
+    return network, architecture_digest(network)
 
 
 @contextlib.contextmanager
@@ -238,10 +244,10 @@ def _seeded(model, seed):
     )
 
 
-def _trace_key(config, network, steps, steps_per_call):
+def _trace_key(config, model_sha256, steps, steps_per_call):
     """Return all that a traced step depends on: a schedule's numbers are traced, a constant rate is a variable."""
     names = ["optimizer", "optimizer_args", "schedule", "loss", "label_smoothing", "augmentation", "ema", "precision"]
-    key = [architecture_digest(network), steps_per_call, *(getattr(config, name) for name in names)]
+    key = [model_sha256, steps_per_call, *(getattr(config, name) for name in names)]
     if config.schedule != "constant":
         key += [config.schedule_args, config.learning_rate, steps]
     return json.dumps(key)
@@ -259,9 +265,3 @@ def _outcome(history, finite, test):
     metrics = {name: float(value) if np.isfinite(value) else None for name, value in metrics.items()}
     status = "completed" if finite else "diverged"
     return {"status": status, "error": None, "best_epoch": int(best["epoch"]), **metrics}
-
-
-@functools.lru_cache(maxsize=64)
-def _model_digest(builder, args, input_shape, num_classes, precision):
-    with _precision(precision):
-        return architecture_digest(builder(input_shape, num_classes, **json.loads(args)))
