@@ -774,6 +774,14 @@ say(
     f"- average against raw weights, constant rate: {read('moving-average-constant')}\n"
     f"- average against raw weights, falling rate: {read('moving-average-exponential')}"
 )
+lost = averaged[averaged["seed"].isin(FRESH) & (averaged["test_accuracy"] < 0.5)]
+if PROFILE == "full" and len(lost):
+    say(
+        f"Mind the wide bars: {len(lost)} of the {averaged['seed'].isin(FRESH).sum()} runs on fresh seeds ended near "
+        f"chance (seeds {', '.join(map(str, sorted(set(lost['seed']))))}; {', '.join(sorted(set(lost['arm'])))}), at a "
+        "rate that had passed every tuning seed. They are lost with and without the average, so the paired difference "
+        "hardly feels them, but the level of these arms does. A rate that is best on a few seeds may be near the cliff."
+    )
 
 # %% [markdown]
 # In the upper figure follow the curves to the right, to rates at which the raw weights zigzag: that is where an average
