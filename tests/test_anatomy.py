@@ -280,7 +280,7 @@ def test_macs_are_those_of_the_profiler(name):
 
 
 # What the 1998 LeNet-5 computes beyond its connections: its sparse C3 runs as a dense convolution, of a kernel that a
-# matrix product fills. The profiler counts both; `macs` counts connections, as the paper does. A locally connected layer
+# matrix product fills. The profiler counts both; `macs` counts connections, as the paper does. A locally connected net
 # is a batch of matrix products, of which the profiler counts none: two layers of 14×14 and 6×6 places.
 SURPLUS = {"lenet5": 100 * 25 * (96 - 60) + 25 * 60 * 96, "local_net": -(14 * 14 * 5 * 75 + 6 * 6 * 12 * 45)}
 
