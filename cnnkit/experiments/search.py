@@ -63,7 +63,9 @@ def plot_settings(trials):
             sns.stripplot(whole, x=name, y="accuracy", ax=ax, dodge=True, jitter=False, legend=False, **look)
         ax.set(xlabel=name.split(".")[-1].replace("_", " ").capitalize(), ylabel="Validation accuracy (%)")
         sns.despine(ax=ax)
-    sns.move_legend(axes[0], "upper left", title=None, frameon=False)
+    handles, names = axes[0].get_legend_handles_labels()
+    axes[0].get_legend().remove()
+    figure.legend(handles, names, loc="outside right center", frameon=False)
     lost, epochs = whole["score"].isna().sum(), whole["epochs"].max()
     words = f"{len(whole)} trials of {epochs} epochs; {lost} of them diverged or failed, and are not drawn"
     figure.suptitle(words, fontsize=8, color="0.35")

@@ -625,7 +625,10 @@ plots.mark_profile(fig, PROFILE)
 # below the code it is compared with.
 
 # %%
-ten = [int(np.flatnonzero((dataset.y_test == digit) & (predicted == digit))[0]) for digit in range(10)]
+ten = []
+for digit in range(10):
+    places = np.flatnonzero(dataset.y_test == digit)
+    ten.append(int(places[np.argmax(predicted[places] == digit)]))  # the first that is read right
 painted = inside.predict(as_float["test"][ten], verbose=0)[-1].reshape(10, 12, 7)
 codes = output.codes.reshape(10, 12, 7).astype("float32")
 fig, axes = plt.subplots(3, 1, figsize=(8, 3.4), height_ratios=[1, 1, 1], layout="constrained")
