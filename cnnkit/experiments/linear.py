@@ -21,8 +21,8 @@ RATES = {
     ("mnist", "hinge"): (0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
     ("cifar10", "crossentropy"): (0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
     ("cifar10", "hinge"): (0.001, 0.002, 0.005, 0.01, 0.02, 0.05),
-    ("digits", "crossentropy"): (0.05, 0.2, 0.5),
-    ("digits", "hinge"): (0.005, 0.02, 0.05),
+    ("digits", "crossentropy"): (0.2, 0.5),
+    ("digits", "hinge"): (0.02, 0.05),
 }
 MARGINS = {"mnist": 0.001, "cifar10": 0.005}
 
