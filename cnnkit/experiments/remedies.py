@@ -1,7 +1,7 @@
 """Decay, L2 and a moving average on a two-layer network: which of the three earns its place?
 
 Run:     python -m cnnkit sweep remedies --profile full
-Expect:  about 96% on MNIST from 10,000 images for all eight combinations.
+Expect:  94% to 97% on MNIST from 10,000 images; the average gains most, where the rate does not fall.
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """Dense, locally connected and convolutional networks of equal parameter counts, and the same with permuted pixels.
 
 Run:     python -m cnnkit sweep sharing --profile full
-Expect:  on 10,000 images of CIFAR-10 convolution first, and no longer with permuted pixels; half an hour of one core.
+Expect:  half an hour of one core; which network is first, its rows have yet to say.
 
 If windows help because neighbouring pixels belong together, and shared weights because a pattern may lie anywhere, then
 both must stop helping once the pixels stand in another order: a dense network cannot tell the two problems apart.
