@@ -28,6 +28,7 @@ WIDTHS = {
 }
 NAMES = {"flat_softmax": "softmax", "dense_net": "dense", "local_net": "local", "conv_net": "convolution"}
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+TUNING_SEEDS = (1, 2)
 MARGINS = {"cifar10": 0.01, "mnist": 0.001}
 
 
@@ -45,18 +46,18 @@ def arms(profile):
 
 
 def tried(profile):
-    """Return the learning rates that every arm tries."""
-    return RATES if profile == "full" else RATES[2:3]
+    """Return the learning rates that every arm tries, and the seeds that choose among them."""
+    return (RATES, TUNING_SEEDS) if profile == "full" else (RATES[2:3], (1,))
 
 
 def tune(profile, runs):
     """Each arm at its own rates."""
-    return grid(arms(profile), tried(profile))
+    return grid(arms(profile), *tried(profile))
 
 
 def confirm(profile, runs):
     """Each arm at its best rate with fresh seeds."""
-    return at_best_rate(arms(profile), tried(profile), (1,), runs, FRESH[: 5 if profile == "full" else 2])
+    return at_best_rate(arms(profile), *tried(profile), runs, FRESH[: 5 if profile == "full" else 2])
 
 
 def label(runs):
