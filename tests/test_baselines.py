@@ -114,7 +114,7 @@ def test_every_arm_has_enough_rates_and_every_claim_two_arms(experiment):
     tuning = experiment.tune("full", None)
     rates = {}
     for config in tuning:
-        rates.setdefault(config.replace(learning_rate=1).run_id, set()).add(config.learning_rate)
+        rates.setdefault(config.replace(learning_rate=1, seed=1).run_id, set()).add(config.learning_rate)
     assert all(len(tried) >= MIN_RATES for tried in rates.values()) and len(rates) == len(experiment.arms("full"))
     arms = pd.DataFrame([config.to_row() for config in experiment.arms("full")])
     for claim in experiment.EXPERIMENT.claims:
