@@ -26,6 +26,8 @@ DASK_SETTINGS = {
     "distributed.deploy.lost-worker-timeout": "60s",  # a killed worker first has to import TensorFlow again
     "distributed.worker.memory.pause": False,  # TensorFlow keeps 3 MB a traced step: a full worker is replaced
     "distributed.worker.profile.enabled": False,  # it looks into the training thread a hundred times a second
+    "distributed.admin.tick.interval": "1s",  # every process asks fifty times a second whether it is late:
+    "distributed.admin.system-monitor.interval": "5s",  # both together take 3% of two cores
     "distributed.logging.distributed": "critical",  # a killed worker is a row or a retry, not a page of log
 }
 

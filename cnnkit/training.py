@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cnnkit import data, models, recipes
+from cnnkit.batches import Batches, pipeline
 from cnnkit.callbacks import RunLog
 from cnnkit.config import RunConfig
 from cnnkit.provenance import provenance
@@ -33,36 +34,6 @@ class Run:
     model: keras.Model
 
 
-class ShuffledBatches(keras.utils.PyDataset):
-    """Batches of images and labels in an order that is new every epoch and decided by a seed alone.
-
-    `fit(x, y)` on arrays would take the same order in every epoch once `keras.utils.set_random_seed` has been called:
-    Keras 3.15 shuffles by an operation that TensorFlow starts again from the same state each time.
-
-    Args:
-        x, y: Arrays `(n, ...)`.
-        batch_size: Integer; the last batch of an epoch may be smaller.
-        seed: Integer.
-    """
-
-    def __init__(self, x, y, batch_size, seed):
-        super().__init__()
-        self.x, self.y, self.batch_size = x, y, batch_size
-        self.numbers = np.random.default_rng(seed)
-        self.on_epoch_end()
-
-    def __len__(self):
-        return math.ceil(len(self.x) / self.batch_size)
-
-    def __getitem__(self, index):
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.x[chosen], self.y[chosen]
-
-    def on_epoch_end(self):
-        """Draw the next epoch's order; Keras calls this."""
-        self.order = self.numbers.permutation(len(self.x))
-
-
 def train(config, *, keep_traced=False):
     """Train one run; the test set is read once, after everything is chosen.
 
@@ -78,26 +49,27 @@ def train(config, *, keep_traced=False):
     """
     dataset = check(config)
     network, model_sha256 = _network(config, dataset)
-    x_train, y_train, x_val, y_val, x_test, y_test = _tensors(dataset)
+    (x_train, y_train), val, test = _inputs(dataset)
     net, trained = _compiled(config, dataset, network, model_sha256, keep_traced)
     log = RunLog()
     keras.utils.set_random_seed(config.seed)
+    batches = Batches(x_train, y_train, config.batch_size, config.seed)
     trained.fit(
-        ShuffledBatches(x_train, y_train, config.batch_size, config.seed),
+        pipeline(batches),
         epochs=config.epochs,
         shuffle=False,  # the batches are shuffled already, image by image
-        validation_data=(x_val, y_val),
-        validation_batch_size=EVALUATION_BATCH,
+        validation_data=val,
         callbacks=[log, *_callbacks(config)],
         verbose=0,
     )
+    batches.close()
     history = pd.DataFrame(log.lines)
     finite = np.isfinite(history[["train_loss", "val_loss"]]).all(axis=None)
-    test = trained.evaluate(x_test, y_test, EVALUATION_BATCH, verbose=0, return_dict=True)
+    test_scores = trained.evaluate(test, verbose=0, return_dict=True)
     row = {
         "run_id": config.run_id,
         **config.to_row(),
-        **_outcome(history, finite, test),
+        **_outcome(history, finite, test_scores),
         "num_params": int(sum(np.prod(w.shape, dtype=int) for w in net.trainable_weights)),
         "epochs_run": len(history),
         "train_seconds": round(log.seconds, 3),
@@ -150,13 +122,17 @@ def architecture_digest(model):
 
 
 @functools.lru_cache(maxsize=1)
-def _tensors(dataset):
-    """Return the six arrays of a `Dataset` as training takes them: float32 images in [0, 1] and one-hot labels."""
+def _inputs(dataset):
+    """Return a `Dataset` as Keras takes it: the arrays to train on, and what `evaluate` reads, validation and test.
+
+    Images are float32 in [0, 1], labels one-hot.
+    """
     one_hot = np.eye(dataset.num_classes, dtype="float32")
-    splits = ("train", "val", "test")
-    images = [np.multiply(getattr(dataset, f"x_{split}"), 1 / 255, dtype="float32") for split in splits]
-    labels = [one_hot[getattr(dataset, f"y_{split}")] for split in splits]
-    return [array for pair in zip(images, labels, strict=True) for array in pair]
+    train, *others = [
+        (np.multiply(getattr(dataset, f"x_{split}"), 1 / 255, dtype="float32"), one_hot[getattr(dataset, f"y_{split}")])
+        for split in ("train", "val", "test")
+    ]
+    return train, *(pipeline(Batches(x, y, EVALUATION_BATCH)) for x, y in others)
 
 
 def _callbacks(config):

@@ -19,7 +19,7 @@ TUNING_SEEDS = (1, 2, 3)  # one is not enough: at 0.5 some seeds of the modern n
 
 
 def arms(profile):
-    """Both networks with a learning rate that falls a hundredfold, batches of 64, twenty passes through all of MNIST."""
+    """Both networks with a learning rate that falls a hundredfold, batches of 64, twenty passes of all of MNIST."""
     base = RunConfig(dataset="mnist", batch_size=64, epochs=20, schedule="exponential", schedule_args={"end": 0.01})
     if profile == "smoke":
         base = base.replace(dataset="digits", epochs=6)

@@ -7,7 +7,7 @@ from keras import layers, ops
 from sklearn.datasets import load_digits
 
 from cnnkit import from_scratch as fs
-from cnnkit import training
+from cnnkit.batches import Batches
 from cnnkit.facts.fact import fact
 from cnnkit.facts.gradients import autodiff
 
@@ -19,7 +19,7 @@ CS231N = "popular articles; cs231n"
 def _batches(images, batch_size):
     """How many images each batch of an epoch has, as `training.train` feeds them."""
     x = np.zeros((images, 1))
-    batches = training.ShuffledBatches(x, x, batch_size, seed=1)
+    batches = Batches(x, x, batch_size, seed=1)
     return [len(batches[step][0]) for step in range(len(batches))]
 
 
