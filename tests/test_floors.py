@@ -10,7 +10,7 @@ import cnnkit
 PACKAGE = Path(cnnkit.__file__).parent
 # A line a floor, the ground first; nothing imports from its own floor either.
 FLOORS = """
-    quiet provenance results data layers callbacks anatomy from_scratch recipes
+    quiet provenance results data layers callbacks batches neighbours anatomy from_scratch recipes
     models plots claims processes
     config wording
     training diagnostics

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from cnnkit import data, experiments, gallery, results, sweeps
+from cnnkit import data, experiments, gallery, neighbours, results, sweeps
 from cnnkit.experiments import knn
 from cnnkit.verify import verify
 
@@ -18,28 +18,28 @@ def pictures(n, pixels, low=0, high=256):
     return RANDOM.integers(low, high, (n, pixels), dtype="uint8")
 
 
-@pytest.mark.parametrize("metric", knn.DISTANCES)
+@pytest.mark.parametrize("metric", neighbours.DISTANCES)
 @pytest.mark.parametrize("n, m, pixels", [(3, 5, 1), (60, 70, 300), (2, 9, 3072)])
 def test_distances_are_those_of_whole_numbers(metric, n, m, pixels):
     a, b = pictures(n, pixels), pictures(m, pixels)
     difference = np.abs(a[:, None].astype(int) - b)
     expected = (difference if metric == "l1" else difference**2).sum(axis=-1)
-    np.testing.assert_array_equal(knn.DISTANCES[metric](a, b), expected)
+    np.testing.assert_array_equal(neighbours.DISTANCES[metric](a, b), expected)
 
 
-@pytest.mark.parametrize("metric", knn.DISTANCES)
+@pytest.mark.parametrize("metric", neighbours.DISTANCES)
 def test_black_against_white_overflows_nothing(metric):
     white, black = np.full((2, 3072), 255, "uint8"), np.zeros((1, 3072), "uint8")
-    assert (knn.DISTANCES[metric](white, black) == 3072 * (255 if metric == "l1" else 255**2)).all()
-    assert (knn.DISTANCES[metric](white, white) == 0).all()
+    assert (neighbours.DISTANCES[metric](white, black) == 3072 * (255 if metric == "l1" else 255**2)).all()
+    assert (neighbours.DISTANCES[metric](white, white) == 0).all()
 
 
-@pytest.mark.parametrize("metric", knn.DISTANCES)
+@pytest.mark.parametrize("metric", neighbours.DISTANCES)
 def test_neighbours_come_in_order_of_distance_then_place(metric, monkeypatch):
-    monkeypatch.setattr(knn, "COLUMNS", 7)  # several parts, the last one shorter than the neighbours asked for
+    monkeypatch.setattr(neighbours, "COLUMNS", 7)  # several parts, the last one shorter than the neighbours asked for
     a, b = pictures(8, 6, high=3), pictures(30, 6, high=3)  # many equal distances
-    distances, places = knn.nearest(a, b, metric, 5)
-    expected = knn.DISTANCES[metric](a, b)
+    distances, places = neighbours.nearest(a, b, metric, 5)
+    expected = neighbours.DISTANCES[metric](a, b)
     order = np.argsort(expected, axis=1, kind="stable")[:, :5]
     np.testing.assert_array_equal(places, order)
     np.testing.assert_array_equal(distances, np.take_along_axis(expected, order, axis=1))
@@ -49,22 +49,22 @@ def test_votes_are_scikit_learns():
     digits = data.load_dataset("digits")
     x, y, queries = digits.x_train.reshape(-1, 784), digits.y_train, digits.x_test[:200].reshape(-1, 784)
     for metric in ("l1", "l2"):
-        _, places = knn.nearest(queries, x, metric)
-        votes = knn.vote(y[places], 10)
+        _, places = neighbours.nearest(queries, x, metric, knn.MOST)
+        votes = neighbours.vote(y[places], 10)
         for k in (1, 2, 7, 20):
             theirs = KNeighborsClassifier(k, algorithm="brute", metric=metric).fit(x.astype(float), y)
             np.testing.assert_array_equal(votes[:, k - 1], theirs.predict(queries.astype(float)))
 
 
 def test_equal_votes_go_to_the_lowest_class():
-    assert knn.vote(np.array([[2, 1, 1, 2, 0, 0]]), 3).tolist() == [[2, 1, 1, 1, 1, 0]]
+    assert neighbours.vote(np.array([[2, 1, 1, 2, 0, 0]]), 3).tolist() == [[2, 1, 1, 1, 1, 0]]
 
 
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda: knn.nearest(pictures(2, 4), pictures(3, 4), "l3", 1),
-        lambda: knn.nearest(pictures(2, 4), pictures(3, 4), "l1", 4),
+        lambda: neighbours.nearest(pictures(2, 4), pictures(3, 4), "l3", 1),
+        lambda: neighbours.nearest(pictures(2, 4), pictures(3, 4), "l1", 4),
         lambda: knn.Block("digits", "l3", "val"),
         lambda: knn.Block("digits", "l1", "train"),
         lambda: knn.Block("digit", "l1", "val"),

@@ -28,6 +28,11 @@ import os
 PROFILE = os.environ.setdefault("CNNKIT_PROFILE", "smoke")
 
 # %%
+from cnnkit.processes import prepare_workers
+
+prepare_workers()  # the processes that train start here, and import Keras while this page imports it, too
+
+# %%
 import tempfile
 from pathlib import Path
 

@@ -35,6 +35,11 @@ RANGE_NETWORKS = {"smoke": ["LeNet-5"], "full": ["LeNet-5", "caffe_quick"]}[PROF
 # and claims, which also run without Jupyter (`python -m cnnkit sweep learning_rate`).
 
 # %%
+from cnnkit.processes import prepare_workers
+
+prepare_workers()  # the processes that train start here, and import Keras while this page imports it, too
+
+# %%
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
