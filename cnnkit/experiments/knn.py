@@ -164,7 +164,8 @@ def chosen(runs):
 def table(runs):
     """Test accuracy with one neighbour, with as many as validation chose, and with those of published figures."""
     test = by_k(runs).query("split == 'test'").merge(PUBLISHED, how="left", on=["dataset", "metric", "k"])
-    best = np.array([chosen(runs)[line.dataset, line.metric] == line.k for line in test.itertuples()])
+    winners = chosen(runs)
+    best = np.array([winners[line.dataset, line.metric] == line.k for line in test.itertuples()])
     test["note"] = np.where(best, "best k on validation", "")
     test = test[(test["k"] == 1) | best | test["published"].notna()]
     summary = test.rename(columns={"accuracy": "mean", "images": "n", "published": "published_accuracy"})

@@ -22,7 +22,7 @@ def arms(profile):
     """Both networks with a learning rate that falls a hundredfold, batches of 64, twenty passes of all of MNIST."""
     base = RunConfig(dataset="mnist", batch_size=64, epochs=20, schedule="exponential", schedule_args={"end": 0.01})
     if profile == "smoke":
-        base = base.replace(dataset="digits", epochs=6)
+        base = base.replace(dataset="digits", epochs=3)
     return [base.replace(model=model) for model in ("lenet5", "lenet5_modern")]
 
 

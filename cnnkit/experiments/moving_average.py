@@ -19,7 +19,7 @@ def arms(profile):
     """Raw and averaged weights, under a constant and a falling learning rate."""
     base = RunConfig(dataset="mnist", train_size=10_000, batch_size=32, epochs=5)
     if profile == "smoke":
-        base = base.replace(dataset="digits", train_size=600, epochs=2)
+        base = base.replace(dataset="digits", train_size=600, model="softmax", epochs=2)
     return [base.replace(ema=ema, **decay) for ema in (None, MOMENTUM) for decay in ({}, DECAY)]
 
 
