@@ -256,18 +256,14 @@ class LocallyConnected2D(keras.layers.Layer):
         return batch, *((side - self.kernel_size) // self.strides + 1 for side in sides), self.filters
 
     def anatomy(self, input_shape, output_shape):
-        macs = self.kernel_size**2 * input_shape[-1] * int(np.prod(output_shape))
         window = {"kernel_size": (self.kernel_size,) * 2, "strides": (self.strides,) * 2, "padding": "valid"}
-        return window | {"macs": macs}
+        return window | {"macs": self.kernel_size**2 * input_shape[-1] * int(np.prod(output_shape))}
 
     def get_config(self):
-        return super().get_config() | {
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "activation": keras.activations.serialize(self.activation),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
+        window = {"filters": self.filters, "kernel_size": self.kernel_size, "strides": self.strides}
+        activation = keras.activations.serialize(self.activation)
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return super().get_config() | window | {"activation": activation, "kernel_initializer": initializer}
 
 
 @serializable

@@ -22,9 +22,17 @@ from cnnkit.plots.style import (
     nice,
     shown_scale,
 )
+from cnnkit.plots.words import (
+    FEW_SEEDS,
+    cell_text,
+    interval_text,
+    interval_words,
+    n_words,
+    outcome_words,
+    value_label,
+    without_failed,
+)
 from cnnkit.results import student_interval
-
-FEW_SEEDS = 5  # below this an interval says little without the points it came from
 
 
 def plot_curves(history, *, metric="accuracy", hue=None, ax=None):
@@ -58,7 +66,7 @@ def plot_curves(history, *, metric="accuracy", hue=None, ax=None):
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     ended = _finish_lines(ax, "epoch", metric, crosses)
     add_legend(ax, parts, hue, splits=splits)
-    add_caption(ax, _interval_words(counts), f"× {ended} of {sum(counts)} runs ended early" if ended else "")
+    add_caption(ax, interval_words(counts), f"× {ended} of {sum(counts)} runs ended early" if ended else "")
     return ax
 
 
@@ -85,7 +93,7 @@ def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=Tru
         raise ValueError(f"Expected numbers in {x}. Received: {runs[x].iloc[0]!r}. Compare names with plot_intervals.")
     if log_x and not (runs[x] > 0).all():
         raise ValueError(f"Expected {x} > 0 on a logarithmic axis. Received: {x}={runs[x].min()}. Pass log_x=False.")
-    finished = _finished(runs)
+    finished = without_failed(runs)
     _check_seeds(finished, x, hue)
     ax = new_axes(ax)
     parts, counts, crosses = groups(finished, hue), [], []
@@ -109,7 +117,7 @@ def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=Tru
         ax.set_xticks(values, [nice(value) for value in values])
     diverged = _finish_lines(ax, x, y, crosses)
     add_legend(ax, parts, hue)
-    add_caption(ax, _interval_words(counts), _outcome_words(runs, diverged))
+    add_caption(ax, interval_words(counts), outcome_words(runs, diverged))
     return ax
 
 
@@ -128,7 +136,7 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
         ValueError: If a column is missing, or runs of one cell differ in more than their seed.
     """
     runs = check_frame(runs, x, y, values)
-    finished = _finished(runs)
+    finished = without_failed(runs)
     _check_seeds(finished, x, y)
     finished = finished.assign(diverged=_diverged(finished, values))
     finished[values] = finished[values].where(~finished["diverged"])
@@ -136,7 +144,7 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
         mean=(values, "mean"), n=(values, "count"), diverged=("diverged", "sum")
     )
     means = cells["mean"].unstack() * shown_scale(values)
-    texts = cells.apply(lambda cell: _cell_text(cell["mean"], cell["diverged"], values), axis=1).unstack().fillna("")
+    texts = cells.apply(lambda cell: cell_text(cell["mean"], cell["diverged"], values), axis=1).unstack().fillna("")
     ax = new_axes(ax, 2.2 + 0.75 * means.shape[1], 1.6 + 0.5 * means.shape[0])
     sns.heatmap(
         means,
@@ -156,7 +164,7 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
     ax.tick_params(length=0, rotation=0)
     ax.set(xlabel=label(x), ylabel=label(y))
     add_caption(
-        ax, f"mean over {_n_words(cells.loc[cells['n'] > 0, 'n'])}", _outcome_words(runs, cells["diverged"].sum())
+        ax, f"mean over {n_words(cells.loc[cells['n'] > 0, 'n'])}", outcome_words(runs, cells["diverged"].sum())
     )
     return ax
 
@@ -186,7 +194,7 @@ def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", hue=None, ref
         bars = np.nan_to_num([middle - part["low"] * scale, part["high"] * scale - middle])  # n = 1: a point, no bar
         ax.errorbar(middle, part.index, xerr=bars, **(style | {"linestyle": ""}), capsize=3, markersize=6)
     for row, line in summary.iterrows():
-        text, beside = _interval_text(line, x, metric), ("axes fraction", "data")
+        text, beside = interval_text(line, x, metric), ("axes fraction", "data")
         ax.annotate(text, (1.02, row), xycoords=beside, va="center", fontsize="small", annotation_clip=False)
     shaded = reference is not None and "margin" in summary
     if reference is not None:
@@ -195,13 +203,13 @@ def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", hue=None, ref
         margin = summary["margin"] * scale
         ax.barh(summary.index, 2 * margin, left=reference * scale - margin, height=1, color="0.92", zorder=-1)
     ax.set_yticks(summary.index, [nice(value) for value in summary[y]])
-    ax.set(ylim=(len(summary) - 0.4, -0.6), ylabel="", xlabel=_value_label(metric, reference))
+    ax.set(ylim=(len(summary) - 0.4, -0.6), ylabel="", xlabel=value_label(metric, reference))
     ax.grid(axis="x", color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     sns.despine(ax=ax, left=True)
     ax.tick_params(axis="y", length=0)
     add_legend(ax, parts, hue, linestyle="", loc="lower left", bbox_to_anchor=(0, 1), ncols=len(parts))
-    add_caption(ax, f"95% Student-t interval over {_n_words(summary['n'])}", "grey: the margin" if shaded else "")
+    add_caption(ax, f"95% Student-t interval over {n_words(summary['n'])}", "grey: the margin" if shaded else "")
     return ax
 
 
@@ -215,10 +223,6 @@ def _check_seeds(runs, *by):
             f"Expected runs that differ only in their seed. Received: two runs with {where}. "
             "Select one value of the settings that differ, or give one as hue."
         )
-
-
-def _finished(runs):
-    return runs[runs["status"] != "failed"] if "status" in runs else runs
 
 
 def _diverged(runs, metric):
@@ -268,39 +272,3 @@ def _finish_lines(ax, x, y, crosses):
     ax.grid(color="0.92", linewidth=0.8)
     sns.despine(ax=ax)
     return sum(len(places) for _, places in crosses)
-
-
-def _n_words(counts):
-    low, high = min(counts, default=0), max(counts, default=0)
-    return f"n = {high} seed{'s' * (high != 1)}" if low == high else f"n = {low} to {high} seeds"
-
-
-def _interval_words(counts):
-    if max(counts, default=0) < 2:
-        return f"{_n_words(counts)}, so no interval"
-    faint = "; single runs faint" if min(counts) < FEW_SEEDS else ""
-    return f"mean and 95% Student-t interval, {_n_words(counts)}{faint}"
-
-
-def _outcome_words(runs, diverged):
-    failed = len(runs) - len(_finished(runs))
-    words = [f"× {diverged} of {len(runs)} runs diverged, not in the mean"] * bool(diverged)
-    return "; ".join(words + [f"{failed} of {len(runs)} runs failed, left out"] * bool(failed))
-
-
-def _cell_text(mean, diverged, metric):
-    number = "" if np.isnan(mean) else f"{100 * mean:.1f}" if "accuracy" in metric else f"{mean:.3g}"
-    return f"{number} ×{diverged:.0f}".strip() if diverged else number
-
-
-def _interval_text(line, x, metric):
-    form = ".2f" if "accuracy" in metric else ".3g"
-    value, low, high = (f"{line[name] * shown_scale(metric):{form}}".replace("-", "−") for name in (x, "low", "high"))
-    return f"{value} [{low}, {high}]   n = {line['n']}" if line["n"] > 1 else f"{value}   n = 1"
-
-
-def _value_label(metric, reference):
-    text = label(metric)
-    if reference == 0:
-        return f"Difference in {text[0].lower()}{text[1:]}".replace("(%)", "(percentage points)")
-    return text
