@@ -302,7 +302,7 @@ both.map("{:,}".format)
 # | | |
 # |---|---|
 # | **varied** | the network: `lenet5`, `lenet5_modern` |
-# | **tuned, for each** | the learning rate, on validation images, in short runs |
+# | **tuned, for each** | the learning rate, on validation images, in short runs of all images |
 # | **held fixed** | plain SGD, batches of 64, a rate that falls a hundredfold, the number of epochs, the data |
 # | **repeated** | with fresh seeds, 5 in `full`; a seed decides split, first weights and order of images |
 #
@@ -749,7 +749,7 @@ say(
 # |---|---|
 # | **varied** | raw or averaged weights ($m = 0.99$) × constant rate or one that falls a hundredfold |
 # | **tuned, for each of the four** | the learning rate, on validation images, 4 seeds in `full` |
-# | **held fixed** | `lenet5_modern`, 10,000 images of MNIST (`digits` in `smoke`), plain SGD, batches of 32 |
+# | **held fixed** | `lenet5_modern`, 10,000 images of MNIST (softmax on `digits` in `smoke`), plain SGD, batches of 32 |
 # | **repeated** | with fresh seeds, 8 in `full` |
 
 # %%
