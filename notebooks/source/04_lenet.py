@@ -749,7 +749,7 @@ say(
 # |---|---|
 # | **varied** | raw or averaged weights ($m = 0.99$) × constant rate or one that falls a hundredfold |
 # | **tuned, for each of the four** | the learning rate, on validation images, 4 seeds in `full` |
-# | **held fixed** | `lenet5_modern`, 10,000 images of MNIST (softmax on `digits` in `smoke`), plain SGD, batches of 32 |
+# | **held fixed** | `lenet5_modern`, 10,000 images of MNIST (in `smoke` softmax on `digits`), SGD, batches of 32 |
 # | **repeated** | with fresh seeds, 8 in `full` |
 
 # %%
