@@ -458,6 +458,24 @@ for name, part in summary.groupby("dataset"):
 say(markdown_table(readable(summary)))
 
 # %% [markdown]
+# Two of these orders may surprise you. What equal weights do *not* make equal is the number of units:
+
+# %%
+reads = {sharing.NAMES[model]: net.get_layer("logits").kernel.shape[0] for model, net in networks.items()}
+first_units = networks["dense_net"].get_layer("dense1").units
+means = summary.pivot(index=["dataset", "pixels"], columns="network", values="mean")
+below = [f"{name}, {pixels}" for (name, pixels), mean in means.iterrows() if mean["dense"] < mean["softmax"]]
+ahead = [name for (name, p), mean in means.iterrows() if p == "permuted" and mean["convolution"] > mean["dense"]]
+say(
+    f"On {shown} the last layer reads {reads['dense']:,} numbers in the dense network, {reads['local']:,} in the "
+    f"locally connected one and {reads['convolution']:,} in the convolution. Dense below softmax, which has no hidden "
+    f"layer at all: {'; '.join(below) or 'nowhere'}. All its {np.prod(shape):,} inputs must pass through {first_units} "
+    f"units. Convolution ahead of dense even on *permuted* pixels: {'; '.join(ahead) or 'nowhere'}. There no window "
+    f"holds neighbours any more, so this cannot be locality: many units from few weights are an advantage of their "
+    f"own, and only a comparison with permuted pixels tells the two apart." + SMALL_PRINT
+)
+
+# %% [markdown]
 # The claims, decided by the rows:
 
 # %%
