@@ -9,6 +9,7 @@ both must help less once the pixels stand in another order: a dense network cann
 convolution keeps of its lead then is no locality; sharing also buys many units for few weights.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from cnnkit import plots, results
@@ -71,13 +72,22 @@ def label(runs):
 
 def figures(runs, history):
     """The rates tried and test accuracy, a figure a data set each."""
-    runs = label(runs)
     drawn = {}
     for dataset, part in runs.groupby("dataset"):
-        fresh = part["seed"].isin(FRESH)
-        drawn[f"tuning_{dataset}"] = plots.plot_sweep(part[~fresh], hue="arm")
+        drawn[f"tuning_{dataset}"] = plot_tuning(part)
         drawn[f"accuracy_{dataset}"] = plot_accuracy(part)
     return drawn
+
+
+def plot_tuning(runs):
+    """Return a Figure of the learning rates that the networks tried on one data set, plain and permuted."""
+    tuning = label(runs[~runs["seed"].isin(FRESH)])
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    for ax, pixels in zip(axes, ("plain", "permuted"), strict=True):
+        plots.plot_sweep(tuning[tuning["pixels"] == pixels], hue="network", ax=ax)
+        ax.set_title(f"{tuning['dataset'].iloc[0]}, {pixels}", loc="right", fontsize="medium")
+    axes[0].get_legend().remove()
+    return figure
 
 
 def plot_accuracy(runs, *, ax=None):

@@ -1,8 +1,8 @@
 """Figures of runs: learning curves, sweeps, heat maps and intervals.
 
 Lines are means over seeds and bands 95% Student-t intervals, because a percentile bootstrap of three seeds covers 76%
-where it says 95%. With fewer than five seeds the single runs are drawn as well. A run that diverged is a cross at the
-bottom and no part of a mean, never a silent gap.
+where it says 95%. Two seeds have no band: theirs is nine standard deviations wide. With fewer than five seeds the
+single runs are drawn as well. A run that diverged is a cross at the bottom and no part of a mean, never a silent gap.
 """
 
 import numpy as np
@@ -23,6 +23,7 @@ from cnnkit.plots.style import (
     shown_scale,
 )
 from cnnkit.plots.words import (
+    BAND_SEEDS,
     FEW_SEEDS,
     cell_text,
     interval_text,
@@ -252,8 +253,10 @@ def _draw_curve(ax, history, column, style):
 
 
 def _draw_mean(ax, frame, x, y, style):
-    band = {"alpha": 0.15, "linewidth": 0}
-    sns.lineplot(frame, x=x, y=y, ax=ax, errorbar=lambda values: student_interval(values)[1:], err_kws=band, **style)
+    def band(values):
+        return student_interval(values)[1:] if len(values) >= BAND_SEEDS else (np.nan, np.nan)
+
+    sns.lineplot(frame, x=x, y=y, ax=ax, errorbar=band, err_kws={"alpha": 0.15, "linewidth": 0}, **style)
 
 
 def _finish_lines(ax, x, y, crosses):

@@ -4,6 +4,7 @@ import numpy as np
 
 from cnnkit.plots.style import label, shown_scale
 
+BAND_SEEDS = 3  # the interval of two reaches nine standard deviations to either side
 FEW_SEEDS = 5  # below this an interval says little without the points it came from
 
 
@@ -20,8 +21,8 @@ def n_words(counts):
 
 def interval_words(counts):
     """Say what a band over so many seeds is."""
-    if max(counts, default=0) < 2:
-        return f"{n_words(counts)}, so no interval"
+    if max(counts, default=0) < BAND_SEEDS:
+        return f"{n_words(counts)}, so no interval" + "; single runs faint" * (max(counts, default=0) > 1)
     faint = "; single runs faint" if min(counts) < FEW_SEEDS else ""
     return f"mean and 95% Student-t interval, {n_words(counts)}{faint}"
 

@@ -202,9 +202,13 @@ for name in DATASETS:
     wide = tested[tested["dataset"] == name].pivot(index="block", columns="metric", values="accuracy")
     mean, low, high = results.student_interval(100 * (wide["l1"] - wide["l2"]))
     interval = f"[{low:+.2f}, {high:+.2f}]" if len(wide) > 1 else "(one block, no interval)"
-    curves = ", ".join(
-        f"{metric.upper()} {test[name, metric, 1]:.2%} with one and {test[name, metric, best[name, metric]]:.2%} with "
-        f"{best[name, metric]}, the best on validation"
+    curves = "; ".join(
+        f"{metric.upper()} {test[name, metric, 1]:.2%} with one neighbour, "
+        + (
+            "which was the best on validation"
+            if best[name, metric] == 1
+            else f"{test[name, metric, best[name, metric]]:.2%} with {best[name, metric]}, the best on validation"
+        )
         for metric in ("l1", "l2")
     )
     say(f"**{name}**: {curves}. L1 minus L2 at $k = 1$: {mean:+.2f} percentage points {interval}." + SMALL_PRINT)
@@ -426,14 +430,14 @@ print("nearest neighbours and their distances: exactly the same, by L1 and by L2
 # | **repeated** | with fresh seeds, 5 in `full` |
 
 # %%
-labelled = sharing.label(runs["sharing"])
-for name, part in labelled[~labelled["seed"].isin(FRESH)].groupby("dataset"):
-    ax = plots.plot_sweep(part, hue="arm")
-    ax.set_title(name, loc="right", fontsize="medium")
-    plots.mark_profile(ax, PROFILE)
+for name, part in sharing.label(runs["sharing"]).groupby("dataset"):
+    plots.mark_profile(sharing.plot_tuning(part), PROFILE)
     plt.show()
-    edges = [arm for arm, tried in part.groupby("arm") if best_settings(tried)["at_edge"]]
+    tuning = part[~part["seed"].isin(FRESH)]
+    edges = [arm for arm, tried in tuning.groupby("arm") if best_settings(tried)["at_edge"]]
     print(f"{name}: best rate at the edge of the grid for", "; ".join(edges) or "none of the arms")
+    best_rates = {arm: f"{best_settings(tried)['learning_rate']:g}" for arm, tried in tuning.groupby("arm")}
+    print("best:", "; ".join(f"{arm} {rate}" for arm, rate in best_rates.items()))
 
 # %% [markdown]
 # Then fresh seeds, each arm at its own best rate.
@@ -470,9 +474,9 @@ say(
     f"On {shown} the last layer reads {reads['dense']:,} numbers in the dense network, {reads['local']:,} in the "
     f"locally connected one and {reads['convolution']:,} in the convolution. Dense below softmax, which has no hidden "
     f"layer at all: {'; '.join(below) or 'nowhere'}. All its {np.prod(shape):,} inputs must pass through {first_units} "
-    f"units. Convolution ahead of dense even on *permuted* pixels: {'; '.join(ahead) or 'nowhere'}. There no window "
-    f"holds neighbours any more, so this cannot be locality: many units from few weights are an advantage of their "
-    f"own, and only a comparison with permuted pixels tells the two apart." + SMALL_PRINT
+    f"units. Convolution ahead of dense even on *permuted* pixels: {'; '.join(ahead) or 'nowhere'}. In a window "
+    f"of permuted pixels no two are neighbours but by chance, so a lead there is no locality: many units from few "
+    f"weights are an advantage of their own, and only the permuted pixels tell the two apart." + SMALL_PRINT
 )
 
 # %% [markdown]
