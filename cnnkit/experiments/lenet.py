@@ -1,8 +1,8 @@
 """LeNet-5 of 1998 and of today on all of MNIST: do they reach the error that was printed?
 
 Run:     python -m cnnkit sweep lenet --profile full
-Expect:  about 1.0% test error for the network of today and 1.1% for that of 1998, beside the 0.95% of LeCun et al. 1998;
-         45 minutes of one core.
+Expect:  about 1.0% test error for the network of today and 1.1% for that of 1998, beside the 0.95% of LeCun et al.
+         1998; 45 minutes of one core.
 
 The paper trained on all 60,000 images, one an update, with a step of its own for every weight; here a tenth of them is
 held out for validation, and the two networks share one recipe, each with the learning rate that suits it.
