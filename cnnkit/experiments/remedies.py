@@ -28,7 +28,7 @@ def arms(profile):
     """All eight combinations of the three, on one hidden layer of 512 units and 10,000 images."""
     base = RunConfig(dataset="mnist", train_size=10_000, model="mlp", batch_size=64, epochs=6)
     if profile == "smoke":
-        base = base.replace(dataset="digits", train_size=None, epochs=2)
+        base = base.replace(dataset="digits", train_size=500, epochs=1)
     corners = itertools.product((False, True), repeat=len(REMEDIES))
     return [base.replace(**_fields(itertools.compress(REMEDIES, corner))) for corner in corners]
 
