@@ -110,13 +110,14 @@ def table(runs):
 
 def answer(runs):
     """One sentence for the front page."""
-    lines = table(runs).query("network in ['dense', 'local', 'convolution']").to_dict("records")
     parts = []
-    for dataset in dict.fromkeys(line["dataset"] for line in lines):
-        mine = [line for line in lines if line["dataset"] == dataset]
-        words = ", ".join(f"{line['network']} {line['pixels']} {tell_accuracy(line)}" for line in mine)
-        parts.append(f"{dataset}: {words}")
-    return f"At equal parameter counts, {'; '.join(parts)}."
+    for dataset, lines in table(runs).groupby("dataset"):
+        plain, permuted = (lines[lines["pixels"] == pixels].set_index("network") for pixels in ("plain", "permuted"))
+        names = ["convolution", "local", "dense"]
+        words = ", ".join(f"{name} {tell_accuracy(plain.loc[name])}" for name in names)
+        cost = 100 * (plain["mean"] - permuted["mean"])[names]
+        parts.append(f"{dataset} {words}, and permuting the pixels costs {', '.join(f'{c:.1f}' for c in cost)} points")
+    return f"At equal parameter counts: {'; '.join(parts)}."
 
 
 def _arm(dataset, model, permuted=False):
