@@ -21,7 +21,6 @@ __all__ = [
     "Shapes",
     "check",
     "check_name",
-    "check_name",
     "dataset_sha256",
     "describe",
     "is_available",

@@ -1,7 +1,7 @@
 """Exact nearest neighbours on raw pixels, by L1 and L2: what the distance between two images says about them.
 
 Run:     python -m cnnkit sweep knn --profile full
-Expect:  38.6% (L1) and 35.4% (L2) on CIFAR-10 with one neighbour, 96.3% (L1) and 96.9% (L2) on MNIST; 15 minutes of
+Expect:  38.6% (L1) and 35.4% (L2) on CIFAR-10 with one neighbour, 96.3% (L1) and 96.9% (L2) on MNIST; 18 minutes of
          one core.
 
 No network is trained: a row is a `Block` of a thousand images and how many of them their k nearest neighbours name
