@@ -55,7 +55,7 @@ def pipeline(batches):
     def epoch():
         for index in range(len(batches)):
             batch = batches[index]
-            if index == len(batches) - 1:
+            if index == len(batches) - 1:  # nobody asks for what comes after the last one
                 batches.on_epoch_end()
             yield batch
 

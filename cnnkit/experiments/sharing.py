@@ -30,7 +30,7 @@ WIDTHS = {
     },
 }
 NAMES = {"flat_softmax": "softmax", "dense_net": "dense", "local_net": "local", "conv_net": "convolution"}
-RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # a dense network wants a hundredth of what a local one wants
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # on CIFAR-10 a local network wants thirty times a dense one's
 TUNING_SEEDS = (1, 2)
 MARGINS = {"cifar10": 0.01, "mnist": 0.001}
 
