@@ -11,7 +11,7 @@ import psutil
 
 from benchmarks import memory, store, sweep_rate, train_overhead
 from benchmarks.measure import in_process
-from cnnkit.provenance import provenance
+from cnnkit.lab.provenance import provenance
 
 BENCHMARKS = {"sweep_rate": sweep_rate, "train_overhead": train_overhead, "store": store, "memory": memory}
 README = Path(__file__).with_name("README.md")

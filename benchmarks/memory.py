@@ -39,11 +39,11 @@ def measure():
 
 def parent():
     """Return the memory of a process whose `run_all` has had `FEW` runs trained, and then `MANY`."""
-    from cnnkit.quiet import import_keras
+    from cnnkit.lab.startup import import_keras
 
     import_keras()
-    from cnnkit import sweeps
-    from cnnkit.config import RunConfig
+    from cnnkit.lab import sweeps
+    from cnnkit.lab.config import RunConfig
 
     base = RunConfig(model="softmax", train_size=100, epochs=1)
     configs, sizes = [base.replace(seed=seed) for seed in range(1, MANY + 1)], []
@@ -65,12 +65,12 @@ def traced_anew():
 
 
 def train_all(**settings):
-    from cnnkit.quiet import import_keras
+    from cnnkit.lab.startup import import_keras
 
     import_keras()
-    from cnnkit import training
-    from cnnkit.config import RunConfig
-    from cnnkit.provenance import use_one_thread
+    from cnnkit.lab import training
+    from cnnkit.lab.config import RunConfig
+    from cnnkit.lab.provenance import use_one_thread
 
     use_one_thread()
     base = RunConfig(train_size=IMAGES, epochs=1, **settings)

@@ -30,7 +30,7 @@ def measure():
         Ratio(what, ours, theirs, "s", "`pandas.read_csv` of the same two files", "under 2 s", ours < 2),
         Ratio("`python -m cnnkit --help`", wait, nothing, "s", "`python -c pass`", "under 0.5 s", wait < 0.5),
         Ratio(
-            "`import cnnkit.results`",
+            "`import cnnkit.lab.store`",
             first,
             keras_first,
             "s",
@@ -71,11 +71,12 @@ def read_and_draw(folder):
     import matplotlib
 
     matplotlib.use("agg")
-    from cnnkit import plots, results
+    from cnnkit import plots
+    from cnnkit.lab import store
 
     begun = time.perf_counter()
-    runs = results.read_runs("made_up", folder)
-    results.summarise(runs, ["optimizer", "learning_rate"], "val_accuracy")
+    runs = store.read_runs("made_up", folder)
+    store.summarise(runs, ["optimizer", "learning_rate"], "val_accuracy")
     axes = plots.plot_sweep(runs, hue="optimizer")
     plots.save_figure(axes, f"{folder}/sweep.png", experiment="made_up", rows=runs)
     ours = time.perf_counter() - begun
@@ -93,12 +94,11 @@ def seconds_of(*arguments):
 
 
 def imports():
-    return seconds_of("-c", "import cnnkit.results"), seconds_of("-c", "import keras")
+    return seconds_of("-c", "import cnnkit.lab.store"), seconds_of("-c", "import keras")
 
 
 def heavy_modules():
     """Return which of the slow modules reading and drawing loads."""
-    import cnnkit.plots
-    import cnnkit.results  # noqa: F401
+    import cnnkit.lab.store  # noqa: F401
 
     return [name for name in ("keras", "tensorflow") if name in sys.modules]

@@ -25,11 +25,11 @@ def measure():
 
 def run_cnnkit():
     """Train the runs on two workers and return how many have a row. Each also reads the 10,000 test images."""
-    from cnnkit.processes import prepare_workers
+    from cnnkit.lab.startup import prepare_workers
 
     prepare_workers()
-    from cnnkit import sweeps
-    from cnnkit.config import RunConfig
+    from cnnkit.lab import sweeps
+    from cnnkit.lab.config import RunConfig
 
     rates = np.exp(np.random.default_rng(1).uniform(np.log(LOWEST), np.log(HIGHEST), TRIALS))
     base = RunConfig(dataset="mnist", train_size=IMAGES, batch_size=BATCH_SIZE, epochs=EPOCHS)

@@ -27,14 +27,14 @@ def measure():
 
 def race():
     """Return the seconds of `REPEATS` fits of each kind, taken in turn; each traces its own model."""
-    from cnnkit.quiet import import_keras
+    from cnnkit.lab.startup import import_keras
 
     import_keras()
     import keras
 
-    from cnnkit import training
-    from cnnkit.config import RunConfig
-    from cnnkit.provenance import use_one_thread
+    from cnnkit.lab import training
+    from cnnkit.lab.config import RunConfig
+    from cnnkit.lab.provenance import use_one_thread
 
     use_one_thread()
     config = RunConfig(dataset="mnist", train_size=IMAGES, batch_size=BATCH_SIZE, epochs=EPOCHS)

@@ -1,3 +1,10 @@
-"""cnnkit: a laboratory for convolutional neural networks in Keras."""
+"""A laboratory for convolutional neural networks in Keras."""
 
-__version__ = "0.1.0"
+from pathlib import Path
+
+__version__ = "0.2.0"
+
+_ABOVE = Path(__file__).resolve().parent.parent
+# The repository that this package lies in, or None where it was installed without one.
+CHECKOUT = _ABOVE if (_ABOVE / "pyproject.toml").is_file() and (_ABOVE / "notebooks" / "source").is_dir() else None
+HOME = CHECKOUT or Path.cwd()  # where results/ and data/ are

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def doctor(args):
-    from cnnkit import doctor
+    from cnnkit.report import doctor
 
     return doctor.report()
 
@@ -35,8 +35,8 @@ def models(args):
 
 
 def train(args):
-    from cnnkit import sweeps
-    from cnnkit.config import RunConfig
+    from cnnkit.lab import sweeps
+    from cnnkit.lab.config import RunConfig
 
     row = sweeps.run_all([RunConfig(**_settings(args.settings))], args.experiment, workers=1).iloc[0]
     print(row.dropna().to_string())
@@ -44,12 +44,14 @@ def train(args):
 
 
 def sweep(args):
-    from cnnkit import experiments, gallery, sweeps
+    from cnnkit import course
+    from cnnkit.lab import sweeps
+    from cnnkit.report import gallery
 
     failed = 0
     with sweeps.cluster(args.workers, args.scheduler) as client:
-        for name in args.names or experiments.list_experiments():
-            runs, history = experiments.run_experiment(name, client=client, refresh=args.refresh)
+        for name in args.names or course.list_experiments():
+            runs, history = course.run_experiment(name, client=client, refresh=args.refresh)
             failed += (runs["status"] == "failed").sum()
             print(gallery.report(name, runs, history))
     return int(failed > 0)
@@ -61,20 +63,21 @@ def search(args):
 
 
 def results(args):
-    from cnnkit import frontpage, gallery
+    from cnnkit.report import frontpage, gallery
 
     print(gallery.rebuild())
     frontpage.write()
 
 
 def claims(args):
-    from cnnkit import gallery, wording
+    from cnnkit.plots import wording
+    from cnnkit.report import gallery
 
     print(wording.tell_verdicts(gallery.claims_table(), indent=""))
 
 
 def verify(args):
-    from cnnkit import verify
+    from cnnkit.report import verify
 
     return verify.verify(sample=args.sample, seed=args.seed)
 
@@ -87,9 +90,10 @@ def why(args):
 
 
 def notebooks(args):
-    from cnnkit import notebooks, results
+    from cnnkit.lab import store
+    from cnnkit.report import notebooks
 
-    return notebooks.build(args.names, results.profile())
+    return notebooks.build(args.names, store.profile())
 
 
 def _settings(pairs):
@@ -173,11 +177,11 @@ def main(argv=None):
 
 def _prepare(command):
     if command in (train, sweep, search, verify):
-        from cnnkit.processes import prepare_workers
+        from cnnkit.lab.startup import prepare_workers
 
         prepare_workers()
     if command in (models, train, sweep, search, verify, results, claims):
-        from cnnkit.quiet import import_keras
+        from cnnkit.lab.startup import import_keras
 
         import_keras()
 

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from cnnkit.quiet import import_keras
+from cnnkit.lab.startup import import_keras
 
 
 def pytest_configure():
     os.environ.update(CNNKIT_PROFILE="smoke", CNNKIT_PROGRESS="off")  # for every process that a test starts, too
     import_keras()
-    from cnnkit.provenance import use_one_thread
+    from cnnkit.lab.provenance import use_one_thread
 
     use_one_thread()
 

@@ -5,11 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cnnkit import anatomy, recipes
-from cnnkit.claims import MIN_RATES, select
-from cnnkit.experiments import linear, sharing
-from cnnkit.layers import LocallyConnected2D, PermutePixels
+from cnnkit import anatomy
+from cnnkit.course.baselines import linear, sharing
+from cnnkit.evidence.claims import MIN_RATES, select
+from cnnkit.lab import recipes
 from cnnkit.models import create_model
+from cnnkit.models.layers import LocallyConnected2D, PermutePixels
 
 SHAPES = {"cifar10": (32, 32, 3), "mnist": (28, 28, 1)}
 COUNTS = {

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cnnkit import claims
-from cnnkit.claims import FRESH, Claim
+from cnnkit.evidence import claims
+from cnnkit.evidence.claims import FRESH, Claim
 
 RATES = (0.001, 0.01, 0.1, 1.0, 10.0)
 TEXTS = {"id": "a-beats-b", "ledger": 1, "text": "A beats B.", "source": "us", "experiment": "made_up"}
@@ -256,5 +256,5 @@ def test_the_table_is_sorted_and_ids_are_unique():
 
 
 def test_verdicts_need_neither_keras_nor_tensorflow():
-    code = "import sys, cnnkit.claims, cnnkit.wording; print({'keras', 'tensorflow'} & set(sys.modules))"
+    code = "import sys, cnnkit.evidence.claims, cnnkit.plots; print({'keras', 'tensorflow'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

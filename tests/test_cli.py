@@ -9,9 +9,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from cnnkit import plots, results, sweeps, training
+from cnnkit import plots
 from cnnkit.__main__ import main
-from cnnkit.config import RunConfig
+from cnnkit.lab import store, sweeps, training
+from cnnkit.lab.config import RunConfig
 
 COMMANDS = "doctor datasets models train sweep search results claims verify why notebooks"
 
@@ -122,7 +123,7 @@ def test_train_trains_one_run_and_says_nothing_else(results_root):
     command = [sys.executable, "-m", "cnnkit", "train", "model=softmax", "train_size=60", "epochs=1"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    row = results.read_runs("scratch").iloc[0]
+    row = store.read_runs("scratch").iloc[0]
     assert row["status"] == "completed" and row["run_id"] in done.stdout and row["device"].endswith("1 thread")
     assert row["run_id"] == RunConfig(model="softmax", train_size=60, epochs=1).run_id
 
@@ -130,7 +131,7 @@ def test_train_trains_one_run_and_says_nothing_else(results_root):
 def test_train_shows_the_row_that_is_there(capsys, monkeypatch):
     config = RunConfig(model="softmax", train_size=60, epochs=1, optimizer_args={"momentum": 0.5})
     row = training.train(config).row
-    results.stage(row, pd.DataFrame(), "mine")
+    store.stage(row, pd.DataFrame(), "mine")
     words = ["model=softmax", "train_size=60", "epochs=1", 'optimizer_args={"momentum": 0.5}']
     assert main(["train", *words, "--experiment", "mine"]) == 0
     assert row["run_id"] in capsys.readouterr().out

@@ -5,7 +5,8 @@ import re
 import pandas as pd
 import pytest
 
-from cnnkit import corrections, facts, gallery
+from cnnkit.course import facts
+from cnnkit.report import corrections, gallery
 
 ALL = [correction for topic in corrections.TOPICS.values() for correction in topic]
 

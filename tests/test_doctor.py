@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cnnkit import data, doctor
+from cnnkit import data
+from cnnkit.report import doctor
 
 
 def advice_of(checks):

@@ -13,7 +13,12 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from cnnkit import __main__, claims, experiments, facts, gallery, plots, results, wording
+from cnnkit import __main__, course, plots
+from cnnkit.course import facts
+from cnnkit.evidence import claims
+from cnnkit.lab import store
+from cnnkit.plots import wording
+from cnnkit.report import gallery
 
 HERE = Path(__file__).parent
 
@@ -21,7 +26,7 @@ HERE = Path(__file__).parent
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
     """The experiment of tests/experiments alone, with an empty results folder."""
-    monkeypatch.setattr(experiments, "__path__", [str(HERE / "experiments")])
+    monkeypatch.setattr(course, "__path__", [str(HERE / "experiments")])
     monkeypatch.setenv("CNNKIT_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("CNNKIT_PROFILE", "smoke")
     monkeypatch.chdir(tmp_path)
@@ -51,8 +56,8 @@ def store(tiny, accuracies=(0.80, 0.81, 0.90, 0.92), profile="full", leave_out=0
     configs = tiny.plain("full", []) + tiny.heavy("full", [None, None])
     runs = [make_run(config, a) for config, a in zip(configs, accuracies, strict=True)]
     for row, history in [*runs[: len(runs) - leave_out], *extra]:
-        results.stage(row, history, "tiny", results.results_dir(profile))
-    results.rebuild("tiny", results.results_dir(profile))
+        store.stage(row, history, "tiny", store.results_dir(profile))
+    store.rebuild("tiny", store.results_dir(profile))
 
 
 def everything(folder):
@@ -65,7 +70,7 @@ def everything(folder):
 
 def test_a_report_tells_what_was_found_and_where_it_is(tiny, tmp_path):
     store(tiny, profile="smoke")
-    text = gallery.report("tiny", results.read_runs("tiny"), results.read_history("tiny"))
+    text = gallery.report("tiny", store.read_runs("tiny"), store.read_history("tiny"))
     assert "Does momentum teach a linear classifier faster?" in text
     assert "4 runs (4 completed), 10 seconds of training" in text
     assert "80.50 ± 6.35" in text and "Test accuracy (%)" in text  # t(0.975, 1) = 12.706 times 0.5 points
@@ -85,7 +90,7 @@ def test_only_smoke_figures_are_marked(tiny, monkeypatch):
     marked = []
     monkeypatch.setattr(plots, "mark_profile", lambda figure, profile: marked.append(profile))
     store(tiny, profile="smoke")
-    gallery.report("tiny", results.read_runs("tiny"), results.read_history("tiny"))
+    gallery.report("tiny", store.read_runs("tiny"), store.read_history("tiny"))
     store(tiny)
     gallery.rebuild()
     assert marked == ["smoke", "smoke", "full", "full"]
@@ -93,9 +98,9 @@ def test_only_smoke_figures_are_marked(tiny, monkeypatch):
 
 def test_a_report_survives_failed_runs(tiny):
     store(tiny, profile="smoke")
-    runs = results.read_runs("tiny")
+    runs = store.read_runs("tiny")
     runs.loc[1, ["status", "test_accuracy", "error"]] = ["failed", np.nan, "ValueError: no"]
-    text = gallery.report("tiny", runs, results.read_history("tiny"))
+    text = gallery.report("tiny", runs, store.read_history("tiny"))
     assert "4 runs (3 completed, 1 failed)" in text and "1 failed: ValueError: no" in text
     assert "INCONCLUSIVE" in text and "1 of 2 runs" in text and ".png" not in text
 
@@ -173,7 +178,7 @@ def test_without_rows_the_gallery_says_so(tiny, tmp_path):
 def test_staged_rows_are_folded_in_first(tiny, tmp_path):
     store(tiny, leave_out=1)
     config = tiny.heavy("full", [None, None])[1]
-    results.stage(*make_run(config, 0.92), "tiny", results.results_dir("full"))
+    store.stage(*make_run(config, 0.92), "tiny", store.results_dir("full"))
     gallery.rebuild()
     assert len(pd.read_csv(tmp_path / "results/tiny/runs.csv")) == 4
 
@@ -224,7 +229,7 @@ def test_an_effect_in_words(line, words):
 
 
 def test_a_table_in_words():
-    table = results.summarise(
+    table = store.summarise(
         pd.DataFrame({"train_size": [500, 10_000, 10_000], "test_loss": [0.5, 0.25, 0.35]}), "train_size", "test_loss"
     )
     lines = wording.terminal_table(table).splitlines()

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from cnnkit import data, experiments, gallery, neighbours, results, sweeps
-from cnnkit.experiments import knn
-from cnnkit.verify import verify
+from cnnkit import course, data, neighbours
+from cnnkit.course.baselines import knn
+from cnnkit.lab import store, sweeps
+from cnnkit.report import gallery
+from cnnkit.report.verify import verify
 
 RANDOM = np.random.default_rng(1)
 
@@ -90,7 +92,7 @@ def store(monkeypatch, tmp_path):
     small = knn.dataclasses.replace(knn.EXPERIMENT, stages=(lambda profile, runs: plan,))
     monkeypatch.setenv("CNNKIT_PROFILE", "full")
     monkeypatch.setattr(knn, "EXPERIMENT", small)
-    monkeypatch.setattr(experiments, "list_experiments", lambda: ["knn"])
+    monkeypatch.setattr(course, "list_experiments", lambda: ["knn"])
     monkeypatch.setattr(gallery, "list_experiments", lambda: ["knn"])
     monkeypatch.setattr("cnnkit.verify.list_experiments", lambda: ["knn"])
     return small, tmp_path / "results"
@@ -98,7 +100,7 @@ def store(monkeypatch, tmp_path):
 
 def test_rows_are_kept_traced_drawn_and_a_tampered_one_is_found(store, capsys):
     experiment, root = store
-    runs, _ = experiments.run_experiment(experiment)
+    runs, _ = course.run_experiment(experiment)
     assert (runs["status"] == "completed").all() and runs["references"].tolist() == [500, 644, 500, 644]
     test = knn.by_k(runs).query("split == 'test' and metric == 'l2' and k == 1").iloc[0]
     digits = data.load_dataset("digits", train_size=500)
@@ -109,7 +111,7 @@ def test_rows_are_kept_traced_drawn_and_a_tampered_one_is_found(store, capsys):
 
     text = gallery.report("knn", runs, None)
     assert "4 runs (4 completed)" in text and "best k on validation" in text
-    again, _, missing = experiments.stored_runs(experiment)
+    again, _, missing = course.stored_runs(experiment)
     pd.testing.assert_frame_equal(again, runs)
     assert missing == 0
 
@@ -134,7 +136,7 @@ def test_rows_are_kept_traced_drawn_and_a_tampered_one_is_found(store, capsys):
 def test_a_finished_block_is_not_computed_again_and_a_stale_one_refused(monkeypatch):
     block = knn.Block("digits", "l1", "val", train_size=100)
     row = block.compute().row
-    results.stage(row, pd.DataFrame(), "knn")
+    store.stage(row, pd.DataFrame(), "knn")
     monkeypatch.setattr(knn.Block, "compute", lambda self: pytest.fail("computed again"))
     assert sweeps.run_all([block], "knn")["correct"].tolist() == [row["correct"]]
     monkeypatch.setattr(knn.Block, "fingerprint", lambda self: {"data_sha256": "0" * 64})

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.layers import RBF, LocalResponseNormalization, SparseConv2D, SubSampling, scaled_tanh
+from cnnkit.models.layers import RBF, LocalResponseNormalization, SparseConv2D, SubSampling, scaled_tanh
 
 RANDOM = np.random.default_rng(1)
 

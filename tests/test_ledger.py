@@ -13,9 +13,10 @@ import tensorflow as tf
 from keras import layers
 from PIL import Image, ImageFilter
 
-from cnnkit import anatomy, facts, models
+from cnnkit import anatomy, models
 from cnnkit import from_scratch as fs
-from cnnkit.facts import arithmetic, economy, gradients, learning
+from cnnkit.course import facts
+from cnnkit.course.facts import arithmetic, economy, gradients, learning
 
 DUE = {1, 7, *range(13, 35)}  # rows 2-6 and 8-12 need networks that are not there yet
 

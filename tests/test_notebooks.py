@@ -6,7 +6,7 @@ import re
 import nbformat
 import pytest
 
-from cnnkit import notebooks
+from cnnkit.report import notebooks
 
 # A source whose full runs are not all there yet has no notebook; what is committed as a notebook is complete and fresh.
 BUILT = {path.stem for path in (notebooks.ROOT / "notebooks").glob("*.ipynb")}

@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from cnnkit import plots
-from cnnkit.results import student_interval, summarise
+from cnnkit.lab.store import student_interval, summarise
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cnnkit import experiments, results, search, sweeps
-from cnnkit.config import RunConfig
-from cnnkit.search import ALGORITHMS, Range, run_search
+from cnnkit import course
+from cnnkit.lab import search, store, sweeps
+from cnnkit.lab.config import RunConfig
+from cnnkit.lab.search import ALGORITHMS, Range, run_search
 
 BASE = RunConfig(model="softmax", train_size=100, epochs=3)
 SPACE = {"learning_rate": Range(0.001, 10.0, log=True), "batch_size": [16, 32, 64]}
@@ -207,7 +208,7 @@ def test_a_logarithmic_range_is_above_zero():
 
 
 KILLED = """
-from cnnkit import search
+from cnnkit.lab import search
 from tests.test_search import resumable
 if __name__ == "__main__":
     resumable("killed", workers=1)
@@ -222,18 +223,18 @@ def test_a_killed_search_resumes_to_the_table_of_an_unbroken_one(results_root):
     process = subprocess.Popen([sys.executable, "-c", KILLED], start_new_session=True)
     try:
         give_up = time.monotonic() + 300
-        while len(results.read_runs("killed")) < 5:
+        while len(store.read_runs("killed")) < 5:
             assert process.poll() is None and time.monotonic() < give_up
             time.sleep(0.02)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    survived = results.read_runs("killed")
+    survived = store.read_runs("killed")
     with sweeps.cluster(1) as client:
         resumed, unbroken = (resumable(name, client=client) for name in ("killed", "unbroken"))
     pd.testing.assert_frame_equal(resumed, unbroken)
     assert 5 <= len(survived) < resumed["run_id"].nunique() and (resumed["status"] == "completed").sum() > 5
-    rows, expected = results.read_runs("killed"), results.read_runs("unbroken")
+    rows, expected = store.read_runs("killed"), store.read_runs("unbroken")
     pd.testing.assert_frame_equal(rows.drop(columns="train_seconds"), expected.drop(columns="train_seconds"))
     kept = rows[rows["run_id"].isin(survived["run_id"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, survived)  # to the second: they were not trained again
@@ -247,20 +248,20 @@ def stored(monkeypatch):
         for config in configs:
             row = {"run_id": config.run_id, **config.to_row(), **bowl(config), "train_seconds": 1.0}
             history = pd.DataFrame({"epoch": range(1, config.epochs + 1), "val_accuracy": row["val_accuracy"]})
-            results.stage(row, history, experiment)
-        results.rebuild(experiment)
-        runs = results.read_runs(experiment).set_index("run_id", drop=False)
+            store.stage(row, history, experiment)
+        store.rebuild(experiment)
+        runs = store.read_runs(experiment).set_index("run_id", drop=False)
         return runs.loc[list(dict.fromkeys(config.run_id for config in configs))].reset_index(drop=True)
 
     monkeypatch.setattr(sweeps, "run_all", run_all)
 
 
 def test_the_experiment_is_read_from_its_tables(stored, results_root, monkeypatch):
-    experiment = experiments.load_experiment("search")
+    experiment = course.load_experiment("search")
     monkeypatch.setitem(sys.modules[experiment.run.__module__].BUDGET, "smoke", 24)
-    assert experiments.stored_runs(experiment, "smoke")[2] > 0
-    runs, history = experiments.run_experiment(experiment)
-    read, _, missing = experiments.stored_runs(experiment, "smoke")
+    assert course.stored_runs(experiment, "smoke")[2] > 0
+    runs, history = course.run_experiment(experiment)
+    read, _, missing = course.stored_runs(experiment, "smoke")
     pd.testing.assert_frame_equal(read, runs)
     assert missing == 0 and set(history["run_id"]) == set(runs["run_id"])
 
@@ -275,4 +276,4 @@ def test_the_experiment_is_read_from_its_tables(stored, results_root, monkeypatc
 
     path = results_root / "search" / "runs.csv"
     pd.read_csv(path, dtype={"run_id": str}).iloc[1:].to_csv(path, index=False)
-    assert experiments.stored_runs(experiment, "smoke")[2] > 0
+    assert course.stored_runs(experiment, "smoke")[2] > 0

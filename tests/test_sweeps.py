@@ -16,9 +16,10 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from cnnkit import models, results, sweeps, training
-from cnnkit.config import RunConfig
-from cnnkit.results import TIME_COLUMNS
+from cnnkit import models
+from cnnkit.lab import store, sweeps, training
+from cnnkit.lab.config import RunConfig
+from cnnkit.lab.store import TIME_COLUMNS
 
 TINY = RunConfig(model="softmax", train_size=60, epochs=1)
 CONFIGS = [TINY.replace(seed=1 + i) for i in range(24)]
@@ -27,11 +28,11 @@ import signal
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts without it
 
-from cnnkit.quiet import import_keras
+from cnnkit.lab.startup import import_keras
 
 import_keras()
-from cnnkit import sweeps
-from cnnkit.config import RunConfig
+from cnnkit.lab import sweeps
+from cnnkit.lab.config import RunConfig
 
 if __name__ == "__main__":
     configs = [RunConfig(model="softmax", train_size=60, epochs=1, seed=1 + i) for i in range(24)]
@@ -41,8 +42,8 @@ NOTEBOOK = """
 import keras
 from keras import layers
 
-from cnnkit import sweeps
-from cnnkit.config import RunConfig
+from cnnkit.lab import sweeps
+from cnnkit.lab.config import RunConfig
 from cnnkit.models import register
 
 
@@ -80,7 +81,7 @@ def scheduler(tmp_path_factory):
     """Address of a real `dask scheduler` with two real `dask worker`s, as on two hosts."""
     file = tmp_path_factory.mktemp("dask") / "scheduler.json"
     options = ["--scheduler-file", str(file), "--no-dashboard"]
-    workers = ["worker", *options, "--nthreads", "1", "--host", "127.0.0.1", "--preload", "cnnkit.processes"]
+    workers = ["worker", *options, "--nthreads", "1", "--host", "127.0.0.1", "--preload", "cnnkit.lab.startup"]
     commands = [["scheduler", *options, "--host", "127.0.0.1", "--port", "0"], workers, workers]
     processes = [subprocess.Popen([sys.executable, "-m", "dask", *c], stderr=subprocess.DEVNULL) for c in commands]
     wait_for(file.exists)
@@ -104,7 +105,7 @@ def wait_for(condition):
 
 
 def wait_for_runs(count):
-    wait_for(lambda: len(results.read_runs("try")) >= count)
+    wait_for(lambda: len(store.read_runs("try")) >= count)
 
 
 def cell(builder):
@@ -122,7 +123,7 @@ def in_worker():
 
 
 def assert_same_tables(one, other):
-    for table in (results.read_runs, results.read_history):
+    for table in (store.read_runs, store.read_history):
         ours, theirs = (table(name).drop(columns=list(TIME_COLUMNS), errors="ignore") for name in (one, other))
         pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
 
@@ -138,7 +139,7 @@ def start_script(tmp_path, code):
 def start_parent(configs, scheduler):
     """Start a sweep in a process of its own, forked from one that has imported TensorFlow already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cnnkit.sweeps"])
+    context.set_forkserver_preload(["cnnkit.lab.sweeps"])
     parent = context.Process(target=_sweep, args=(configs, scheduler, os.environ["CNNKIT_RESULTS_DIR"]))
     parent.start()
     return parent
@@ -155,7 +156,7 @@ def test_exactly_the_runs_asked_for_in_the_order_asked(two_workers):
     frame = sweeps.run_all([seeds[2], seeds[0], seeds[2]], "try", client=two_workers)
     assert frame["run_id"].tolist() == [seeds[2].run_id, seeds[0].run_id]
     assert frame["status"].tolist() == ["completed"] * 2
-    assert len(results.read_runs("try")) == 3
+    assert len(store.read_runs("try")) == 3
 
 
 def test_no_runs_are_no_rows():
@@ -183,7 +184,7 @@ def test_a_worker_trains_what_a_fresh_process_trains(two_workers):
     sweeps.run_all(configs, "workers", client=two_workers)
     for config in configs:
         run = training.train(config)
-        results.stage(run.row, run.history, "here")
+        store.stage(run.row, run.history, "here")
     assert_same_tables("workers", "here")
 
 
@@ -207,7 +208,7 @@ def test_diverged_and_failed_runs_are_rows_and_the_others_go_on(two_workers, tmp
     frame = sweeps.run_all([diverging, failing, TINY], "try", client=two_workers)
     assert frame["status"].tolist() == ["diverged", "failed", "completed"]
     assert frame["error"][1] == "RuntimeError: not today"
-    assert failing.run_id not in set(results.read_history("try")["run_id"])
+    assert failing.run_id not in set(store.read_history("try")["run_id"])
     trap.unlink()
     frame = sweeps.run_all([diverging, failing, TINY], "try", client=two_workers)  # only the failed one is tried again
     assert frame["status"].tolist() == ["diverged", "completed", "completed"]
@@ -245,7 +246,7 @@ def test_ctrl_c_leaves_a_valid_store_and_says_how_to_go_on(tmp_path, results_roo
     wait_for_runs(1)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to every process of the command
     _, errors = process.communicate()
-    kept = results.read_runs("try")
+    kept = store.read_runs("try")
     assert process.returncode != 0 and 0 < len(kept) < 24
     assert f"Stopped. {len(kept)} of 24 runs of try are kept; the same command goes on." in errors
     assert "nanny" not in errors.lower() and errors.count("Traceback") <= 1
@@ -257,14 +258,14 @@ def test_a_parent_killed_ten_times_and_resumed_ends_with_the_same_table(schedule
     where = [scheduler] * 8 + [None] * 2  # twice with workers of its own, which takes longer to start
     dice.shuffle(where)
     for address in where:
-        count = len(results.read_runs("try"))
+        count = len(store.read_runs("try"))
         parent = start_parent(CONFIGS, address)
         wait_for_runs(count + dice.randint(1, 2))
         time.sleep(dice.uniform(0, 0.2))
         parent.kill()
         parent.join()
         assert parent.exitcode == -signal.SIGKILL
-        ids = results.read_runs("try")["run_id"]
+        ids = store.read_runs("try")["run_id"]
         assert ids.is_unique and len(ids) > count
     sweeps.run_all(CONFIGS, "try", scheduler=scheduler)
     frame = sweeps.run_all(CONFIGS, "unbroken", scheduler=scheduler)
@@ -277,7 +278,7 @@ def test_two_parents_at_once_lose_and_double_nothing(scheduler):
     for parent in parents:
         parent.join()
     assert [parent.exitcode for parent in parents] == [0, 0]
-    runs, history = results.read_runs("try"), results.read_history("try")
+    runs, history = store.read_runs("try"), store.read_history("try")
     assert runs["run_id"].tolist() == sorted(config.run_id for config in CONFIGS)
     assert len(history) == len(CONFIGS) and runs["status"].eq("completed").all()
 
@@ -288,7 +289,7 @@ def test_rows_of_other_data_are_refused(tmp_path, monkeypatch):
     config = TINY.replace(dataset="mnist")
     was = write_mnist(tmp_path, seed=1, config=config)
     run = training.train(config)
-    results.stage(run.row, run.history, "try")
+    store.stage(run.row, run.history, "try")
     assert len(sweeps.run_all([config], "try")) == 1
     now = write_mnist(tmp_path, seed=2, config=config)
     with pytest.raises(ValueError, match=f"stale rows, 1 of 1.* data_sha256 {was[:12]}, here it is {now[:12]}.*--refr"):
@@ -321,7 +322,7 @@ def test_rows_of_another_architecture_are_refused_until_refreshed(two_workers, m
     now = training.fingerprint(config)["model_sha256"]
     with pytest.raises(ValueError, match=f"model_sha256 {was['model_sha256'][:12]}, here it is {now[:12]}"):
         sweeps.run_all([config, TINY], "try", client=two_workers)
-    assert len(results.read_runs("try")) == 1  # refused before any training
+    assert len(store.read_runs("try")) == 1  # refused before any training
     frame = sweeps.run_all([config], "try", client=two_workers, refresh=True)
     assert frame["status"].tolist() == ["completed"], frame["error"][0]
     assert frame["model_sha256"][0] == now and frame["num_params"][0] != was["num_params"]

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from cnnkit import data, models, training
-from cnnkit.config import RunConfig
-from cnnkit.results import TIME_COLUMNS
+from cnnkit import data, models
+from cnnkit.lab import training
+from cnnkit.lab.config import RunConfig
+from cnnkit.lab.store import TIME_COLUMNS
 
 SMALL = RunConfig(model="softmax", train_size=120, epochs=2, batch_size=50)
 CONVNET = SMALL.replace(model="keras_mnist", optimizer="adam", learning_rate=0.001)  # with dropout

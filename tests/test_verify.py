@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
 
-from cnnkit import data, experiments, facts, gallery, reruns, results, sweeps, training
-from cnnkit import verify as module
-from cnnkit.verify import verify
+from cnnkit import course, data
+from cnnkit.course import facts
+from cnnkit.lab import store, sweeps, training
+from cnnkit.report import gallery, reruns
+from cnnkit.report import verify as module
+from cnnkit.report.verify import verify
 
 HERE = Path(__file__).parent
 
@@ -20,9 +23,9 @@ def train_here(configs, experiment, **_):
     """What `sweeps.run_all` does, in this process."""
     for config in configs:
         run = training.train(config)
-        results.stage(run.row, run.history, experiment)
-    results.rebuild(experiment)
-    return results.read_runs(experiment)
+        store.stage(run.row, run.history, experiment)
+    store.rebuild(experiment)
+    return store.read_runs(experiment)
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +33,11 @@ def honest(tmp_path_factory):
     """A results folder in which the four runs of tests/experiments/tiny.py were really made."""
     root = tmp_path_factory.mktemp("honest")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiments, "__path__", [str(HERE / "experiments")])
+        patch.setattr(course, "__path__", [str(HERE / "experiments")])
         patch.setenv("CNNKIT_RESULTS_DIR", str(root))
         patch.setenv("CNNKIT_PROFILE", "full")
         patch.setattr(sweeps, "run_all", train_here)
-        experiments.run_experiment("tiny")
+        course.run_experiment("tiny")
         gallery.rebuild()
     return root
 
@@ -42,7 +45,7 @@ def honest(tmp_path_factory):
 @pytest.fixture
 def root(honest, tmp_path, monkeypatch):
     """A copy to tamper with."""
-    monkeypatch.setattr(experiments, "__path__", [str(HERE / "experiments")])
+    monkeypatch.setattr(course, "__path__", [str(HERE / "experiments")])
     monkeypatch.setenv("CNNKIT_RESULTS_DIR", str(tmp_path / "results"))
     shutil.copytree(honest, tmp_path / "results")
     return tmp_path / "results"
@@ -234,8 +237,8 @@ def test_a_negative_sample_is_refused():
 
 
 def test_without_rows_nothing_is_trained(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(experiments, "__path__", [str(HERE / "experiments")])
+    monkeypatch.setattr(course, "__path__", [str(HERE / "experiments")])
     gallery.rebuild()
     assert verify() == 0
     assert "there are no rows" in capsys.readouterr().out
-    assert results.results_dir("full").exists()
+    assert store.results_dir("full").exists()

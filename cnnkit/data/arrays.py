@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from cnnkit import HOME
 from cnnkit.data.splits import Source
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -49,7 +50,7 @@ ARCHIVES = {
 
 def data_path(name, data_dir=None):
     """Return where `<name>.npz` belongs: in `data_dir`, else `$CNNKIT_DATA_DIR`, else `data/` beside the package."""
-    folder = data_dir or os.environ.get("CNNKIT_DATA_DIR") or Path(__file__).resolve().parents[2] / "data"
+    folder = data_dir or os.environ.get("CNNKIT_DATA_DIR") or HOME / "data"
     return Path(folder).expanduser() / f"{name}.npz"
 
 

@@ -3,8 +3,8 @@
 import keras
 from keras import layers
 
-from cnnkit.layers import LocalResponseNormalization
 from cnnkit.models.checks import require_size
+from cnnkit.models.layers import LocalResponseNormalization
 
 
 def caffe_quick(

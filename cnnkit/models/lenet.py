@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from cnnkit.layers import RBF, SparseConv2D, SubSampling, scaled_tanh
 from cnnkit.models.checks import require_size
+from cnnkit.models.layers import RBF, SparseConv2D, SubSampling, scaled_tanh
 
 # Table I of the paper. A row is one of S2's 6 maps, a column one of C3's 16; X: the C3 map sees the S2 map.
 C3_TABLE = """

@@ -13,8 +13,8 @@ order, always the same: to a network that does not know which pixels are neighbo
 import keras
 from keras import layers
 
-from cnnkit.layers import LocallyConnected2D, PermutePixels
 from cnnkit.models.checks import require_size
+from cnnkit.models.layers import LocallyConnected2D, PermutePixels
 
 SMALLEST = 9  # pixels a side: (9 - 5) / 2 + 1 = 3 places, one window of the second layer
 

@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.ticker import MaxNLocator, NullLocator
 from pandas.api.types import is_numeric_dtype
 
+from cnnkit.lab.store import student_interval
 from cnnkit.plots.style import (
     GREY,
     TRAINING_GREY,
@@ -33,7 +34,6 @@ from cnnkit.plots.words import (
     value_label,
     without_failed,
 )
-from cnnkit.results import student_interval
 
 
 def plot_curves(history, *, metric="accuracy", hue=None, ax=None):

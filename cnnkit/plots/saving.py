@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from cnnkit import __version__
+from cnnkit.lab.store import write_atomically
 from cnnkit.plots.style import check_frame
-from cnnkit.results import write_atomically
 
 METRICS = [f"{split}_{metric}" for split in ("train", "val", "best_val", "test") for metric in ("loss", "accuracy")]
 SMOKE = "smoke run: too small to conclude from"

@@ -43,14 +43,15 @@ from PIL import Image
 from scipy import stats
 from scipy.special import softmax
 
-from cnnkit import anatomy, plots, results
-from cnnkit.claims import FRESH, best_settings
+from cnnkit import anatomy, plots
+from cnnkit.lab import store
+from cnnkit.evidence.claims import FRESH, best_settings
 from cnnkit.data import load_dataset
-from cnnkit.experiments import run_experiment
+from cnnkit.evidence.experiment import run_experiment
 from cnnkit.models import create_model, register
-from cnnkit.notebooks import list_sources
-from cnnkit.provenance import provenance, use_one_thread
-from cnnkit.training import RunConfig, fingerprint, train
+from cnnkit.report.notebooks import list_sources
+from cnnkit.lab.provenance import provenance, use_one_thread
+from cnnkit.lab.training import RunConfig, fingerprint, train
 
 set_matplotlib_formats("retina")
 use_one_thread()  # as in every recorded run: the number of threads changes the last bits of a result
@@ -334,7 +335,7 @@ plots.mark_profile(plots.plot_sweep(tuning, chance=0.1), PROFILE)
 
 # %%
 best = best_settings(tuning)
-means = results.summarise(tuning, "learning_rate", "val_accuracy").set_index("learning_rate")["mean"]
+means = store.summarise(tuning, "learning_rate", "val_accuracy").set_index("learning_rate")["mean"]
 rate = best["learning_rate"]
 useful = means.index[means >= 0.8]
 collapsed = tuning[tuning["val_accuracy"] < 0.2].groupby("learning_rate").size()
@@ -384,7 +385,7 @@ say(
 )
 
 # %%
-summary = results.summarise(confirmed, ["learning_rate", "epochs"], "test_accuracy")
+summary = store.summarise(confirmed, ["learning_rate", "epochs"], "test_accuracy")
 summary
 
 # %% [markdown]
@@ -420,7 +421,7 @@ if PROFILE == "smoke":
 # them, and git shows what changed.
 
 # %%
-folder = results.results_dir() / "quickstart"
+folder = store.results_dir() / "quickstart"
 for path in sorted(folder.glob("*.csv")):
     print(f"{os.path.relpath(path, '..'):40} {len(pd.read_csv(path)):5} lines")
 
@@ -625,7 +626,7 @@ print("it answers", *answers, "to every image")
 # a few minutes, so it is for you to run; `scratch` is the name of a table of your own.
 #
 # ```python
-# from cnnkit.sweeps import run_all
+# from cnnkit.lab.sweeps import run_all
 #
 # rates, models = (0.02, 0.05, 0.1, 0.2, 0.5), ("lenet5_modern", "slim")
 # tried = run_all([traced.replace(model=m, learning_rate=r) for m in models for r in rates], "scratch")
@@ -634,7 +635,7 @@ print("it answers", *answers, "to every image")
 #     [traced.replace(model=m, learning_rate=chosen[m], seed=s) for m in models for s in FRESH[:5]], "scratch"
 # )
 # wide = fresh.pivot(index="seed", columns="model", values="test_accuracy")
-# mean, low, high = results.student_interval(wide["slim"] - wide["lenet5_modern"])
+# mean, low, high = store.student_interval(wide["slim"] - wide["lenet5_modern"])
 # print(f"{mean:+.2%}, 95% interval {low:+.2%} to {high:+.2%}")
 # ```
 #

@@ -46,7 +46,9 @@ from matplotlib.patches import Rectangle
 from scipy import ndimage, signal
 from sklearn.datasets import load_sample_image
 
-from cnnkit import anatomy, facts, wording
+from cnnkit import anatomy
+from cnnkit.course import facts
+from cnnkit.plots import wording
 from cnnkit import from_scratch as fs
 
 COLOURS = sns.color_palette("colorblind")

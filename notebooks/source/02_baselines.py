@@ -29,7 +29,7 @@ PROFILE = os.environ.setdefault("CNNKIT_PROFILE", "smoke")
 DATASETS = {"smoke": ["digits", "shapes"], "full": ["mnist", "cifar10"]}[PROFILE]
 
 # %%
-from cnnkit.processes import prepare_workers
+from cnnkit.lab.startup import prepare_workers
 
 prepare_workers()  # the processes that train start here, and import Keras while this page imports it, too
 
@@ -40,16 +40,18 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from cnnkit import anatomy, neighbours, plots, recipes, results
-from cnnkit.claims import FRESH, best_settings
+from cnnkit import anatomy, neighbours, plots
+from cnnkit.lab import recipes, store
+from cnnkit.evidence.claims import FRESH, best_settings
 from cnnkit.data import load_dataset
-from cnnkit.experiments import knn, linear, run_experiment, sharing
-from cnnkit.layers import LocallyConnected2D, PermutePixels
+from cnnkit.course.baselines import knn, linear, sharing
+from cnnkit.evidence.experiment import run_experiment
+from cnnkit.models.layers import LocallyConnected2D, PermutePixels
 from cnnkit.models import create_model
-from cnnkit.provenance import use_one_thread
-from cnnkit.sweeps import cluster
-from cnnkit.training import RunConfig, train
-from cnnkit.wording import markdown_table, readable, tell_verdicts
+from cnnkit.lab.provenance import use_one_thread
+from cnnkit.lab.sweeps import cluster
+from cnnkit.lab.training import RunConfig, train
+from cnnkit.plots.wording import markdown_table, readable, tell_verdicts
 
 plt.rcParams["figure.dpi"] = 100
 use_one_thread()  # as in every recorded run: the number of threads changes the last bits of a result
@@ -200,7 +202,7 @@ test = knn.by_k(runs["knn"]).query("split == 'test'").set_index(["dataset", "met
 best = knn.chosen(runs["knn"])
 for name in DATASETS:
     wide = tested[tested["dataset"] == name].pivot(index="block", columns="metric", values="accuracy")
-    mean, low, high = results.student_interval(100 * (wide["l1"] - wide["l2"]))
+    mean, low, high = store.student_interval(100 * (wide["l1"] - wide["l2"]))
     interval = f"[{low:+.2f}, {high:+.2f}]" if len(wide) > 1 else "(one block, no interval)"
     curves = "; ".join(
         f"{metric.upper()} {test[name, metric, 1]:.2%} with one neighbour, "
@@ -316,7 +318,7 @@ plt.show()
 decide(linear)
 wide = fresh.pivot_table(index=["dataset", "seed"], columns="loss", values="test_accuracy")
 for name, pairs in (100 * (wide["crossentropy"] - wide["hinge"])).groupby("dataset"):
-    mean, low, high = results.student_interval(pairs)
+    mean, low, high = store.student_interval(pairs)
     say(
         f"**{name}**: cross-entropy minus hinge {mean:+.2f} percentage points [{low:+.2f}, {high:+.2f}] over "
         f"{len(pairs)} paired seeds. Textbooks call the two *usually comparable*." + SMALL_PRINT

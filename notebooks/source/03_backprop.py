@@ -43,7 +43,8 @@ from IPython.display import Markdown, display
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from threadpoolctl import threadpool_limits
 
-from cnnkit import data, plots, results
+from cnnkit import data, plots
+from cnnkit.lab import store
 from cnnkit import from_scratch as fs
 
 COLOURS = sns.color_palette("colorblind")
@@ -1176,7 +1177,7 @@ plt.show()
 
 table = runs.pivot(index="seed", columns="trained with", values="accuracy")[["NumPy, by hand", "Keras"]]
 table["difference"] = table["NumPy, by hand"] - table["Keras"]
-mean, low, high = results.student_interval(table["difference"])
+mean, low, high = store.student_interval(table["difference"])
 difference = {"": "by hand − Keras", "mean": mean, "low": low, "high": high, "n": len(table), "margin": 0.01}
 display((100 * table).round(2).rename(columns=lambda name: f"{name} ({'pp' if name == 'difference' else '%'})"))
 ax = plots.plot_intervals(pd.DataFrame([difference]), y="", metric="accuracy", reference=0)

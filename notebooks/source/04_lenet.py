@@ -28,7 +28,7 @@ import os
 PROFILE = os.environ.setdefault("CNNKIT_PROFILE", "smoke")
 
 # %%
-from cnnkit.processes import prepare_workers
+from cnnkit.lab.startup import prepare_workers
 
 prepare_workers()  # the processes that train start here, and import Keras while this page imports it, too
 
@@ -45,15 +45,18 @@ from IPython.display import Markdown, display
 from scipy import stats
 from scipy.special import logsumexp, softmax
 
-from cnnkit import anatomy, claims, plots, results
-from cnnkit.claims import FRESH
+from cnnkit import anatomy, plots
+from cnnkit.evidence import claims
+from cnnkit.lab import store
+from cnnkit.evidence.claims import FRESH
 from cnnkit.data import load_dataset
-from cnnkit.experiments import lenet, moving_average, remedies, run_experiment
-from cnnkit.layers import scaled_tanh
+from cnnkit.course.lenet import lenet, moving_average, remedies
+from cnnkit.evidence.experiment import run_experiment
+from cnnkit.models.layers import scaled_tanh
 from cnnkit.models import create_model
-from cnnkit.provenance import use_one_thread
-from cnnkit.sweeps import cluster
-from cnnkit.training import RunConfig
+from cnnkit.lab.provenance import use_one_thread
+from cnnkit.lab.sweeps import cluster
+from cnnkit.lab.training import RunConfig
 
 plt.rcParams["figure.dpi"] = 100
 pd.set_option("display.max_colwidth", None)  # a claim is a whole sentence
@@ -358,7 +361,7 @@ plots.mark_profile(lenet.plot_beside_paper(runs["lenet"]), PROFILE)
 lines = []
 for model, arm in fresh.groupby("model"):
     error = 100 * (1 - arm["test_accuracy"])
-    mean, low, high = results.student_interval(error)
+    mean, low, high = store.student_interval(error)
     one_more = stats.t.ppf(0.975, len(error) - 1) * error.std() * np.sqrt(1 + 1 / len(error))
     lines.append(
         {"model": model, "error (%)": mean, "low": low, "high": high, "one more run, ±": one_more, "n": len(error)}
@@ -390,7 +393,7 @@ for row in fresh[fresh["test_accuracy"] < typical - 0.05].itertuples():
     )
 
 pair = fresh.pivot(index="seed", columns="model", values="test_accuracy")
-gain, low, high = (100 * value for value in results.student_interval(pair["lenet5_modern"] - pair["lenet5"]))
+gain, low, high = (100 * value for value in store.student_interval(pair["lenet5_modern"] - pair["lenet5"]))
 who = "today's network is better" if low > 0 else "that of 1998 is better" if high < 0 else "these seeds do not tell"
 say(
     f"That answers the second question. Accuracy of today's minus 1998's: {gain:+.2f} percentage points "

@@ -35,7 +35,7 @@ RANGE_NETWORKS = {"smoke": ["LeNet-5"], "full": ["LeNet-5", "caffe_quick"]}[PROF
 # and claims, which also run without Jupyter (`python -m cnnkit sweep learning_rate`).
 
 # %%
-from cnnkit.processes import prepare_workers
+from cnnkit.lab.startup import prepare_workers
 
 prepare_workers()  # the processes that train start here, and import Keras while this page imports it, too
 
@@ -47,14 +47,16 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown, display
 
-from cnnkit import plots, recipes, results
-from cnnkit.claims import FRESH, best_settings, verdicts
+from cnnkit import plots
+from cnnkit.lab import recipes, store
+from cnnkit.evidence.claims import FRESH, best_settings, verdicts
 from cnnkit.data import load_dataset
-from cnnkit.experiments import learning_rate, run_experiment, schedules
+from cnnkit.course.learning_rate import learning_rate, schedules
+from cnnkit.evidence.experiment import run_experiment
 from cnnkit.models import create_model
-from cnnkit.provenance import use_one_thread
-from cnnkit.sweeps import cluster
-from cnnkit.wording import tell_verdicts
+from cnnkit.lab.provenance import use_one_thread
+from cnnkit.lab.sweeps import cluster
+from cnnkit.plots.wording import tell_verdicts
 
 plt.rcParams["figure.dpi"] = 120
 use_one_thread()  # as in every recorded run
@@ -641,7 +643,7 @@ for arm, frame in (("stays high", constant), ("drops to low", dropped)):
         change[arm, f"epoch {epoch}"] = frame.xs(epoch, level="epoch")[metrics].mean()
 display(pd.DataFrame(change).T.round(3))
 effect = (dropped["train_loss"] - constant["train_loss"]).xs(after, level="epoch")
-mean, low_end, high_end = results.student_interval(effect)
+mean, low_end, high_end = store.student_interval(effect)
 final = lines.xs(last, level="epoch").groupby("rate", sort=False)["train_loss"].mean()
 say(
     f"In the first whole epoch after the drop, the training loss differs by **{mean:+.3f}** nats from what it would "

@@ -1,9 +1,10 @@
 """Does momentum teach a linear classifier faster? The smallest experiment with figures, a table and a claim."""
 
-from cnnkit import plots, results
-from cnnkit.claims import FRESH, Claim
-from cnnkit.config import RunConfig
-from cnnkit.experiments import Experiment
+from cnnkit import plots
+from cnnkit.evidence.claims import FRESH, Claim
+from cnnkit.evidence.experiment import Experiment
+from cnnkit.lab import store
+from cnnkit.lab.config import RunConfig
 
 MOMENTUM = {"momentum": 0.9}
 BASE = RunConfig(dataset="digits", train_size=200, model="softmax", batch_size=50, epochs=2, learning_rate=0.02)
@@ -26,7 +27,7 @@ def figures(runs, history):
 
 
 def table(runs):
-    return results.summarise(runs, ["optimizer_args"], "test_accuracy")
+    return store.summarise(runs, ["optimizer_args"], "test_accuracy")
 
 
 EXPERIMENT = Experiment(

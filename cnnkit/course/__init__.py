@@ -1,0 +1,1 @@
+"""The course: a folder a chapter, with its experiments and facts."""

@@ -1,0 +1,197 @@
+"""Execute the notebooks: notebooks/source/NN_topic.py is the source, the .ipynb is built and never edited by hand.
+
+A built notebook carries the sha256 of its source, so that a test can tell outputs that are older than the code.
+"""
+
+import hashlib
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from cnnkit import HOME
+from cnnkit.lab.store import write_atomically
+
+ROOT = HOME
+MAX_BYTES = 1_500_000  # GitHub renders larger notebooks late or not at all
+KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|work|tmp|Users|private)/[^\s'\"<>)]*")
+# TensorFlow 2.21 prints these on import whatever TF_CPP_MIN_LOG_LEVEL says; warnings and errors of it start otherwise.
+START_UP_LOG = re.compile(
+    r"^(?:WARNING: All log messages before absl::InitializeLog\(\).*|I\d{4} [\d:.]+ +\d+ \S+\.cc:\d+\] .*)\n?", re.M
+)
+
+
+def build(names, profile, root=ROOT):
+    """Execute notebooks from top to bottom, one line of progress each, and write those that ran without a fault.
+
+    Args:
+        names: Sequence of names such as `"04_lenet"`; all notebooks when empty.
+        profile: `"full"` writes notebooks/NAME.ipynb, `"smoke"` results/smoke/notebooks/NAME.ipynb.
+        root: Folder that has notebooks/source.
+    Returns:
+        Integer, the exit status: 1 if a notebook failed (the old one is then untouched; the others are built), else 0.
+    Raises:
+        ValueError: If a name or the profile is unknown.
+    """
+    if profile not in ("smoke", "full"):
+        raise ValueError(f"Expected the profile smoke or full. Received: {profile!r}.")
+    root = Path(root).resolve()
+    sources = {path.stem: path for path in list_sources(root)}
+    unknown = sorted(set(names) - set(sources))
+    if unknown or not sources:
+        raise ValueError(
+            f"Expected notebooks of {root / 'notebooks' / 'source'}. "
+            f"Received: {', '.join(unknown) or 'no notebook'}. There are: {', '.join(sources) or 'none'}."
+        )
+    failed = False
+    for name in names or sources:
+        start = time.perf_counter()
+        try:
+            place = _build_one(sources[name], profile, root).relative_to(root)
+            print(f"{name:<28} {time.perf_counter() - start:7.1f} s  {place}", flush=True)
+        except RuntimeError as error:
+            failed = True
+            print(f"{name:<28} {time.perf_counter() - start:7.1f} s  failed: {error}", file=sys.stderr, flush=True)
+    return int(failed)
+
+
+def list_sources(root=ROOT):
+    """Return the sorted paths of the notebooks' sources."""
+    return sorted((Path(root) / "notebooks" / "source").glob("*.py"))
+
+
+def list_faults(notebook, source):
+    """Return what keeps a built notebook from being shown, as sentences; an empty list if nothing does.
+
+    Args:
+        notebook: `nbformat.NotebookNode` with outputs.
+        source: Path of its source.
+    """
+    fresh = jupytext.read(source, fmt="py:percent")
+    faults = []
+    if notebook.metadata.get("cnnkit", {}).get("source_sha256") != _digest(source):
+        faults.append(f"its outputs are older than {source.name}; run it again")
+    if [(cell.cell_type, cell.source) for cell in notebook.cells] != [(c.cell_type, c.source) for c in fresh.cells]:
+        faults.append(f"its cells are not those of {source.name}; run it again")
+    faults += _parameter_faults(notebook)
+    for number, cell in enumerate(notebook.cells, start=1):
+        faults += [f"cell {number} {fault}" for fault in _cell_faults(cell)]
+    if "widgets" in notebook.metadata:
+        faults.append("it holds the state of widgets; show plain text or a figure")
+    size = len(nbformat.writes(notebook).encode())
+    if size > MAX_BYTES:
+        faults.append(
+            f"it takes {size / 1e6:.1f} MB, expected at most {MAX_BYTES / 1e6} MB; draw fewer or smaller figures"
+        )
+    return faults
+
+
+def _build_one(source, profile, root):
+    notebook = jupytext.read(source, fmt="py:percent")
+    digest = _digest(source)  # of what runs: an edit during a long run is found below
+    if faults := _parameter_faults(notebook):
+        raise RuntimeError(faults[0])
+    _execute(notebook, profile, root)
+    _strip(notebook, root)
+    notebook.metadata = nbformat.from_dict(KERNEL | {"cnnkit": {"source_sha256": digest, "profile": profile}})
+    faults = list_faults(notebook, source)
+    if faults:
+        raise RuntimeError("\n  ".join(["it ran, but is not written:", *faults]))
+    folder = root / "notebooks" if profile == "full" else root / "results" / "smoke" / "notebooks"
+    target = folder / f"{source.stem}.ipynb"
+    write_atomically(target, nbformat.writes(notebook) + "\n")
+    return target
+
+
+def _execute(notebook, profile, root):
+    """Run all cells in a fresh kernel of this Python, in notebooks/, as JupyterLab would."""
+    environment = os.environ | {
+        "CNNKIT_PROFILE": profile,
+        "CNNKIT_PROGRESS": "off",  # a bar leaves its last state in the output, and that differs from run to run
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the kernel's debugger would warn on the terminal
+        "TF_CPP_MIN_LOG_LEVEL": "3",  # without a GPU, TensorFlow reports an error on its first operation
+    }
+    for name in ("CNNKIT_DATA_DIR", "CNNKIT_RESULTS_DIR"):  # relative to the caller's folder, not to notebooks/
+        if environment.get(name):
+            environment[name] = str(Path(environment[name]).resolve())
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=None,
+        record_timing=False,
+        resources={"metadata": {"path": str(root / "notebooks")}},
+    )
+    with tempfile.TemporaryFile() as log:  # the kernel's own words: of interest only if it dies
+        try:
+            client.execute(env=environment, stderr=log)
+        except CellExecutionError as error:
+            number, cell = next((n, c) for n, c in enumerate(notebook.cells, start=1) if _outputs(c, "error"))
+            code = "\n".join(f"    {line}" for line in cell.source.splitlines())
+            raise RuntimeError(f"cell {number} raised {error.ename}: {error.evalue}\n{code}") from None
+        except RuntimeError as error:
+            log.seek(0)
+            last = log.read()[-500:].decode(errors="replace").strip()
+            raise RuntimeError(f"{error}, as happens when memory runs out. Its last words: {last or 'none'}") from None
+
+
+def _strip(notebook, root):
+    """Take out what differs from machine to machine and from run to run."""
+    words = {f"{root}/": "", str(root): "."}
+    if Path.home() != Path("/"):
+        words[str(Path.home())] = "~"
+    if os.environ.get("CNNKIT_DATA_DIR"):
+        words = {str(Path(os.environ["CNNKIT_DATA_DIR"]).resolve()): "data"} | words
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:03d}"
+        cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {})
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                output.text = START_UP_LOG.sub("", output.text)
+            for holder, key in _texts(output):
+                for path, word in words.items():
+                    holder[key] = holder[key].replace(path, word)
+                holder[key] = re.sub(r" at 0x[0-9a-f]{6,}", "", holder[key])
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("text", "some")]
+
+
+def _parameter_faults(notebook):
+    tagged = sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells)
+    return [] if tagged == 1 else [f'{tagged} cells are tagged parameters, expected one: # %% tags=["parameters"]']
+
+
+def _cell_faults(cell):
+    faults = [f"raised {output.ename}: {output.evalue}" for output in _outputs(cell, "error")]
+    faults += [f"wrote to stderr: {o.text.strip()}" for o in _outputs(cell, "stream") if o.name == "stderr"]
+    texts = [cell.source] + [holder[key] for output in cell.get("outputs", []) for holder, key in _texts(output)]
+    faults += [f"shows a path of this machine: {path}" for text in texts for path in MACHINE_PATH.findall(text)]
+    kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+    if "application/vnd.jupyter.widget-view+json" in kinds:
+        faults.append("shows a widget, which is blank outside Jupyter; show plain text or a figure")
+    return faults
+
+
+def _outputs(cell, kind):
+    return [output for output in cell.get("outputs", []) if output.output_type == kind]
+
+
+def _texts(output):
+    """Return `(dict, key)` of every text in an output; pictures are none, and base64 may look like a path."""
+    data = output.get("data", {})
+    return [(output, "text")] * ("text" in output) + [(data, kind) for kind in data if kind.startswith("text/")]
+
+
+def _digest(source):
+    return hashlib.sha256(source.read_text(encoding="utf-8").encode()).hexdigest()

@@ -1,0 +1,48 @@
+"""Batches in the order of a seed, and TensorFlow's reading of them against Keras' own."""
+
+import keras
+import numpy as np
+import pytest
+
+from cnnkit.lab import feeding, training
+from cnnkit.lab.config import RunConfig
+
+X, Y = np.arange(10, dtype="float32"), np.arange(10, dtype="float32") % 3
+
+
+def epochs(source, count=3):
+    """What `count` epochs bring of a pipeline: a list of images and one of labels each."""
+    return [[np.concatenate(part).tolist() for part in zip(*source, strict=True)] for _ in range(count)]
+
+
+def test_a_seed_decides_an_order_that_is_new_every_epoch():
+    read = epochs(feeding.pipeline(feeding.Batches(X, Y, 4, seed=1)))
+    assert all(sorted(x) == X.tolist() and y == [value % 3 for value in x] for x, y in read)
+    assert len({str(x) for x, _ in read}) == 3
+    assert read == epochs(feeding.pipeline(feeding.Batches(X, Y, 4, seed=1)))
+    assert read != epochs(feeding.pipeline(feeding.Batches(X, Y, 4, seed=2)))
+
+
+def test_without_a_seed_the_arrays_keep_their_order():
+    source = feeding.Batches(X, Y, 4)
+    assert [len(labels) for _, labels in feeding.pipeline(source)] == [4, 4, 2] and len(source) == 3
+    assert epochs(feeding.pipeline(source), 2) == [[X.tolist(), Y.tolist()]] * 2
+
+
+@pytest.mark.parametrize(
+    "config", [RunConfig(train_size=300, epochs=3), RunConfig(train_size=90, augmentation="shift")]
+)
+def test_a_run_has_the_same_bits_when_keras_reads_the_batches(monkeypatch, config):
+    rows = []
+    for read in (feeding.pipeline, lambda source: source):
+        monkeypatch.setattr(training, "pipeline", read)
+        training._inputs.cache_clear()
+        rows.append(training.train(config).row)
+    names = ["train_loss", "val_loss", "val_accuracy", "test_loss", "test_accuracy"]
+    assert [rows[0][name] for name in names] == [rows[1][name] for name in names]
+
+
+def test_another_backend_gets_the_batches_themselves(monkeypatch):
+    source = feeding.Batches(X, Y, 4, seed=1)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert feeding.pipeline(source) is source
