@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 import numbers
 
 import pandas as pd
@@ -12,7 +11,10 @@ import pandas as pd
 from cnnkit import data, models
 from cnnkit.lab import recipes
 
+DEFAULTS = "0.2"  # the version whose defaults an id leaves out
 PRECISIONS = ("float32", "mixed_bfloat16")
+LAST_BATCHES = ("drop", "keep")
+MOST = 2**31  # whole numbers stay below
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +24,13 @@ class RunConfig:
     Args:
         dataset: A name of `data.list_datasets()`, or `folder:PATH`.
         train_size: Images in the stratified training subset; None for all that validation leaves.
+        scaling: A name of `recipes.SCALINGS`: what is done to pictures in [0, 1] before the network sees them.
         model: A name of `models.list_models()`; `model_args` go to its builder.
         optimizer: A name of `recipes.OPTIMIZERS`; `optimizer_args` go to the Keras optimizer.
         learning_rate: The schedule's peak, above 0.
         schedule: A name of `recipes.SCHEDULES`; `schedule_args` go to it.
-        batch_size: Images an update; the last batch of an epoch may be smaller.
+        batch_size: Images an update.
+        last_batch: `drop`: the images that fill no batch wait for the next shuffle. `keep`: they take a full step.
         epochs: Passes over the training set.
         loss: A name of `recipes.LOSSES`.
         augmentation: Names of `recipes.AUGMENTATIONS` joined by `+`, or None.
@@ -40,9 +44,10 @@ class RunConfig:
         ValueError: If a name is unknown or a value impossible; the message lists what is valid.
     """
 
-    # A default is part of every id made with it: fields may be added, defaults never changed (tests/test_training.py).
+    # A default is part of every id made with it: fields may be added, defaults never changed (tests/test_config.py).
     dataset: str = "digits"
     train_size: int | None = None
+    scaling: str = "standard"
     model: str = "lenet5_modern"
     model_args: dict = dataclasses.field(default_factory=dict)
     optimizer: str = "sgd"
@@ -51,6 +56,7 @@ class RunConfig:
     schedule: str = "constant"
     schedule_args: dict = dataclasses.field(default_factory=dict)
     batch_size: int = 32
+    last_batch: str = "drop"
     epochs: int = 5
     loss: str = "crossentropy"
     augmentation: str | None = None
@@ -82,7 +88,8 @@ class RunConfig:
         """The first 12 hex digits of the sha256 of this config's canonical JSON, in which defaults are left out."""
         default = _defaults()
         changed = {n: _canonical(value) for n, value in dataclasses.asdict(self).items() if value != default[n]}
-        return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:12]
+        text = json.dumps(changed | {"defaults": DEFAULTS}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def replace(self, **changes):
         """Return a copy with some fields changed."""
@@ -119,8 +126,8 @@ def _plain(name, value, kind):
         raise ValueError(f"Expected {name} to be a number. Received: {name}={value!r}.")
     if kind is float or str(kind).startswith("float"):
         return float(value)
-    if not float(value).is_integer():
-        raise ValueError(f"Expected {name} to be a whole number. Received: {name}={value!r}.")
+    if not (-MOST < value < MOST and float(value).is_integer()):
+        raise ValueError(f"Expected {name} to be a whole number below {MOST:,}. Received: {name}={str(value)[:40]}.")
     return int(value)
 
 
@@ -130,9 +137,10 @@ def _plain_dict(name, value):
         if not isinstance(value, dict):
             raise TypeError("no dict")
         return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"Expected {name} to be a dict of numbers, texts, lists and dicts. Received: {name}={value!r} ({error})."
+            f"Expected {name} to be a dict of numbers, texts, lists and dicts. "
+            f"Received: {name}={repr(value)[:200]} ({error})."
         ) from None
 
 
@@ -144,13 +152,19 @@ def _canonical(value):
 
 
 def _check_values(config):
+    smoothed = config.label_smoothing != 0
     rules = {
-        "learning_rate": (0 < config.learning_rate < math.inf, "learning_rate > 0"),
+        "learning_rate": (
+            recipes.TINY <= config.learning_rate <= recipes.HUGE,
+            f"learning_rate > 0, as float32 holds it ({recipes.TINY:.2g} to {recipes.HUGE:.2g})",
+        ),
+        "scaling": (config.scaling in recipes.SCALINGS, f"scaling to be one of {', '.join(recipes.SCALINGS)}"),
         "batch_size": (config.batch_size >= 1, "batch_size >= 1"),
+        "last_batch": (config.last_batch in LAST_BATCHES, f"last_batch to be one of {', '.join(LAST_BATCHES)}"),
         "epochs": (config.epochs >= 1, "epochs >= 1"),
         "train_size": (config.train_size is None or config.train_size >= 1, "train_size >= 1, or None for all"),
         "label_smoothing": (
-            0 <= config.label_smoothing < 1 and (config.label_smoothing == 0 or config.loss == "crossentropy"),
+            0 <= config.label_smoothing < 1 and (config.loss == "crossentropy" or not smoothed),
             "label_smoothing in [0, 1), and 0 but for the loss crossentropy",
         ),
         "ema": (config.ema is None or 0 < config.ema < 1, "ema in (0, 1), or None"),
@@ -166,25 +180,8 @@ def _check_values(config):
 def _check_names(config):
     data.check_name(config.dataset)
     models.check_args(config.model, config.model_args)
-    optimizer = recipes.check_name("optimizer", config.optimizer, recipes.OPTIMIZERS)
-    recipes.check_args(f"optimizer_args of {config.optimizer}", optimizer, config.optimizer_args)
-    schedule = recipes.check_name("schedule", config.schedule, recipes.SCHEDULES)
-    recipes.check_args(f"schedule_args of {config.schedule}", schedule, config.schedule_args)
-    if config.optimizer_args or config.schedule_args:
-        _check_recipe(config)
     recipes.check_name("loss", config.loss, recipes.LOSSES)
-    for name in (config.augmentation or "").split("+") if config.augmentation is not None else ():
+    for name in config.augmentation.split("+") if config.augmentation is not None else ():
         recipes.check_name("augmentation", name, recipes.AUGMENTATIONS)
-    if config.label_smoothing and config.loss != "crossentropy":
-        raise ValueError(f"Expected label_smoothing=0 with loss={config.loss}. Received: {config.label_smoothing}.")
-
-
-def _check_recipe(config):
-    """Let Keras see the arguments of optimizer and schedule now: it knows which values are impossible."""
-    try:
-        float(recipes.make_optimizer(config, steps=100).learning_rate)
-    except Exception as error:  # Keras and its backend have many ways to say it
-        raise ValueError(
-            f"Expected arguments that {config.optimizer} with schedule {config.schedule} takes. Received: "
-            f"optimizer_args={config.optimizer_args}, schedule_args={config.schedule_args} ({error})."
-        ) from None
+    texts = (json.dumps(args, sort_keys=True) for args in (config.optimizer_args, config.schedule_args))
+    recipes.check_recipe(config.optimizer, config.schedule, *texts)

@@ -1,4 +1,4 @@
-"""What `fit` and `evaluate` read: batches of images and labels, in an order that a seed decides."""
+"""What `fit` and `predict` read: batches of images and labels, in an order that a seed decides."""
 
 import math
 
@@ -14,19 +14,22 @@ class Batches(keras.utils.PyDataset):
 
     Args:
         x, y: Arrays `(n, ...)`.
-        batch_size: Integer; the last batch of an epoch may be smaller.
+        batch_size: Integer, at most n.
         seed: Integer, or None for the order of the arrays.
+        last_batch: `"drop"` leaves out the images of an epoch's order that fill no batch, `"keep"` makes them a smaller
+            one.
     """
 
-    def __init__(self, x, y, batch_size, seed=None):
+    def __init__(self, x, y, batch_size, seed=None, last_batch="keep"):
         super().__init__()
         self.x, self.y, self.batch_size = x, y, batch_size
+        self.steps = (math.ceil if last_batch == "keep" else math.floor)(len(x) / batch_size)
         self.numbers = None if seed is None else np.random.default_rng(seed)
         self.order = np.arange(len(x))
         self.on_epoch_end()
 
     def __len__(self):
-        return math.ceil(len(self.x) / self.batch_size)
+        return self.steps
 
     def __getitem__(self, index):
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]

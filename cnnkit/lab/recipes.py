@@ -1,9 +1,14 @@
 """What a `RunConfig` can name: optimizers, schedules, losses and augmentations, as Keras objects."""
 
+import functools
 import inspect
+import json
 
 import keras
+import numpy as np
 from keras import ops
+
+TINY, HUGE = (float(end) for end in (np.finfo("float32").tiny, np.finfo("float32").max))
 
 OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
@@ -34,10 +39,11 @@ def _polynomial(rate, steps, *, power=1.0, end=0.0):
 
 def _cosine(rate, steps, *, warmup=0.0, end=0.0):
     cosine = keras.optimizers.schedules.CosineDecay
-    if not warmup:
+    first = round(steps * warmup)
+    if first < 2:
         return cosine(rate, steps, end)
-    first = max(round(steps * warmup), 1)
-    return cosine(0.0, max(steps - first, 1), end, warmup_target=rate, warmup_steps=first)
+    # Keras starts a warm-up at its first argument, and an update at rate 0 is none.
+    return cosine(rate / first, max(steps - first, 1), end, warmup_target=rate, warmup_steps=first - 1)
 
 
 def _warmup(rate, steps, *, share=0.1):
@@ -91,7 +97,42 @@ AUGMENTATIONS = {
 }
 
 
-SET_BY_CONFIG = ("learning_rate", "use_ema", "ema_momentum", "rate", "steps")  # fields of a config
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+SHARE = (lambda v: _is_number(v) and 0 <= v < 1, "in [0, 1)")
+FRACTION = (lambda v: _is_number(v) and 0 <= v <= 1, "in [0, 1]")
+INSIDE = (lambda v: _is_number(v) and 0 < v < 1, "in (0, 1)")
+POSITIVE = (lambda v: _is_number(v) and v > 0, "> 0")
+NOT_NEGATIVE = (lambda v: _is_number(v) and v >= 0, ">= 0")
+SWITCH = (lambda v: isinstance(v, bool), "true or false")
+
+# Keras takes nearly any value: what an optimizer's argument may be, where the optimizer has it.
+OPTIMIZER_ARGS = {
+    **dict.fromkeys(("momentum", "beta_1", "beta_2", "rho"), SHARE),
+    **dict.fromkeys(("epsilon", "clipnorm", "global_clipnorm", "clipvalue", "loss_scale_factor"), POSITIVE),
+    **dict.fromkeys(("weight_decay", "initial_accumulator_value", "beta"), NOT_NEGATIVE),
+    **dict.fromkeys(("l1_regularization_strength", "l2_regularization_strength"), NOT_NEGATIVE),
+    "l2_shrinkage_regularization_strength": NOT_NEGATIVE,
+    **dict.fromkeys(("nesterov", "amsgrad", "centered"), SWITCH),
+    "gradient_accumulation_steps": (lambda v: isinstance(v, int) and v >= 2, "a whole number >= 2"),
+    "learning_rate_power": (lambda v: _is_number(v) and v <= 0, "<= 0"),
+}
+SCHEDULE_ARGS = {
+    "step": {
+        "drop": INSIDE,
+        "at": (
+            lambda v: isinstance(v, list) and all(map(INSIDE[0], v)) and sorted(set(v)) == v and v,
+            "rising shares of the run, in (0, 1)",
+        ),
+    },
+    "exponential": {"end": (lambda v: _is_number(v) and 0 < v <= 1, "in (0, 1]")},
+    "polynomial": {"power": POSITIVE, "end": FRACTION},
+    "cosine": {"warmup": SHARE, "end": FRACTION},
+    "warmup": {"share": INSIDE},
+    "one_cycle": {"share": INSIDE},
+}
 
 
 def check_name(what, name, table):
@@ -101,12 +142,34 @@ def check_name(what, name, table):
     return table[name]
 
 
-def check_args(what, function, args):
-    """Raise a ValueError that lists the valid names when `args` holds one that `function` does not take."""
-    parameters = inspect.signature(function).parameters.values()
-    valid = [p.name for p in parameters if p.kind != p.VAR_KEYWORD and p.name not in SET_BY_CONFIG]
-    if unknown := sorted(set(args) - set(valid)):
-        raise ValueError(f"Expected {what} among {', '.join(valid) or 'none'}. Received: {', '.join(unknown)}.")
+@functools.cache  # a grid has thousands of configs, and few recipes
+def check_recipe(optimizer, schedule, optimizer_args, schedule_args):
+    """Raise a ValueError unless optimizer and schedule are known and take these arguments (as JSON text)."""
+    taken = inspect.signature(check_name("optimizer", optimizer, OPTIMIZERS)).parameters
+    rules = {name: rule for name, rule in OPTIMIZER_ARGS.items() if name in taken}
+    check_name("schedule", schedule, SCHEDULES)
+    optimizer_args, schedule_args = json.loads(optimizer_args), json.loads(schedule_args)
+    _check_args("optimizer_args", optimizer, optimizer_args, rules)
+    _check_args("schedule_args", schedule, schedule_args, SCHEDULE_ARGS.get(schedule, {}))
+    try:  # the rest Keras knows
+        rate = SCHEDULES[schedule](0.1, 100, **schedule_args)
+        float(OPTIMIZERS[optimizer](learning_rate=rate, **optimizer_args).learning_rate)
+    except Exception as error:  # it has many ways to say it
+        raise ValueError(
+            f"Expected arguments that {optimizer} with schedule {schedule} takes. Received: "
+            f"optimizer_args={optimizer_args}, schedule_args={schedule_args} ({error})."
+        ) from None
+
+
+def _check_args(what, owner, args, rules):
+    if unknown := sorted(set(args) - set(rules)):
+        raise ValueError(
+            f"Expected {what} of {owner} among {', '.join(rules) or 'none'}. Received: {', '.join(unknown)}."
+        )
+    for name, value in args.items():
+        fine, words = rules[name]
+        if not fine(value):
+            raise ValueError(f"Expected {name} of {owner} {words}. Received: {what}={args}.")
 
 
 def make_optimizer(config, steps):
@@ -119,3 +182,46 @@ def make_optimizer(config, steps):
 def make_augmentation(names):
     """Return a Keras model of the augmentations in `names`, joined by `+` in the order they apply."""
     return keras.Sequential([AUGMENTATIONS[name]() for name in names.split("+")], name="augmentation")
+
+
+@keras.saving.register_keras_serializable(package="cnnkit")
+class Scaling(keras.layers.Layer):
+    """Multiply each channel by its `scale` and add its `offset`: weights that are not trained.
+
+    They are weights, not constants, because one traced step serves the splits of all seeds.
+
+    Input and output shape: `(batch, height, width, channels)`, the same.
+    """
+
+    def build(self, input_shape):
+        channels, fixed = input_shape[-1:], {"trainable": False}
+        self.scale = self.add_weight(shape=channels, initializer="ones", name="scale", **fixed)
+        self.offset = self.add_weight(shape=channels, initializer="zeros", name="offset", **fixed)
+
+    def call(self, inputs):
+        return inputs * self.scale + self.offset
+
+
+def make_scaling(name, means, deviations):
+    """Return the built layer that scales pictures in [0, 1], or None where they stay as they are.
+
+    Args:
+        name: A name of `SCALINGS`.
+        means, deviations: Float arrays `(channels,)` of the training images, in [0, 1].
+    """
+    if name == "unit":
+        return None
+    scale, offset = SCALINGS[name](means, np.where(deviations > 0, deviations, 1.0))
+    layer = Scaling(dtype="float32", name="scaling")
+    layer.build((None, None, None, len(means)))
+    layer.set_weights([scale, offset])
+    return layer
+
+
+# From a channel's mean and deviation over the training images to what pictures in [0, 1] are multiplied by and moved.
+SCALINGS = {
+    "standard": lambda mean, deviation: (1 / deviation, -mean / deviation),
+    "centred": lambda mean, deviation: (np.ones_like(mean), -mean),
+    "unit": lambda mean, deviation: (np.ones_like(mean), np.zeros_like(mean)),
+    "raw": lambda mean, deviation: (np.full_like(mean, 255.0), np.zeros_like(mean)),
+}

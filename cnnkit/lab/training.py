@@ -5,12 +5,13 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 import random
 
 import keras
 import numpy as np
 import pandas as pd
+from keras.src.random import seed_generator
+from scipy.special import logsumexp
 
 from cnnkit import data, models
 from cnnkit.callbacks import RunLog
@@ -22,26 +23,37 @@ from cnnkit.lab.provenance import provenance
 EVALUATION_BATCH = 256  # only speed depends on it
 STEPS_PER_CALL = 16  # so many batches a call of the traced step: the same bits, and less of Python between them
 FEW_IMAGES = 5000  # on fewer, tracing such a call costs more than it saves
-_kept = {}  # the last compiled model of this process, by `_trace_key`: tracing costs more than a short run
+SCORES = ("loss", "accuracy")
+# What a traced step does not depend on: sizes and weights are its arguments, and the digest stands for the model. Every
+# other field is traced until someone proves otherwise (tests/test_training.py).
+UNTRACED = {"dataset", "train_size", "model", "model_args", "batch_size", "last_batch", "epochs", "early_stopping"}
+UNTRACED |= {"seed"}
+_kept = {}  # the last compiled model of this process, by what its trace depends on: tracing costs more than a short run
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A finished run: its config, its row (dict), its history (DataFrame, one line an epoch) and its trained model."""
+    """A finished run: its config, its row (dict), its history (DataFrame, one line an epoch) and what was trained.
+
+    `network` is what the builder returned; `model` takes pictures as float32 `(batch, height, width, channels)` in
+    [0, 1], whatever the run's scaling, and returns logits `(batch, num_classes)`.
+    """
 
     config: RunConfig
     row: dict
     history: pd.DataFrame
+    network: keras.Model
     model: keras.Model
 
 
-def train(config, *, keep_traced=False):
+def train(config, *, keep_traced=False, model_sha256=None):
     """Train one run; the test set is read once, after everything is chosen.
 
     Args:
         config: A `RunConfig`.
         keep_traced: Boolean. True reuses the compiled model of this process' last run where only weights, seeds, data
             and learning rate differ: the same bits, sooner, but the next such call overwrites `Run.model`.
+        model_sha256: The model's digest, where the caller knows it: a worker has no source of a notebook's cell.
     Returns:
         `Run`. A loss that is not finite ends it with the status `diverged`: its final losses are missing, its final
         accuracies are those of the network that came out, which calls every image class 0.
@@ -49,36 +61,41 @@ def train(config, *, keep_traced=False):
         ValueError: If the config does not fit the data or the model, before any training.
     """
     dataset = check(config)
-    network, model_sha256 = _network(config, dataset)
-    (x_train, y_train), val, test = _inputs(dataset)
-    net, trained = _compiled(config, dataset, network, model_sha256, keep_traced)
-    log = RunLog()
+    model_sha256 = model_sha256 or _model_sha256(config, dataset)
+    inputs, val = _inputs(dataset)
+    batches = Batches(*inputs["train"], config.batch_size, config.seed, config.last_batch)
+    network, model, trained = _compiled(config, dataset, model_sha256, len(batches), keep_traced)
+    log, raw = RunLog(), {}
     keras.utils.set_random_seed(config.seed)
-    batches = Batches(x_train, y_train, config.batch_size, config.seed)
     trained.fit(
         pipeline(batches),
         epochs=config.epochs,
         shuffle=False,  # the batches are shuffled already, image by image
         validation_data=val,
-        callbacks=[log, *_callbacks(config)],
+        callbacks=[log, *_callbacks(config, raw)],
         verbose=0,
     )
     batches.close()
     history = pd.DataFrame(log.lines)
-    finite = np.isfinite(history[["train_loss", "val_loss"]]).all(axis=None)
-    test_scores = trained.evaluate(test, verbose=0, return_dict=True)
+    scores = {split: _evaluate(trained, *pair) for split, pair in inputs.items()}
+    finite = bool(np.isfinite(history[["train_loss", "val_loss"]]).all(axis=None))
     row = {
         "run_id": config.run_id,
         **config.to_row(),
-        **_outcome(history, finite, test_scores),
-        "num_params": int(sum(np.prod(w.shape, dtype=int) for w in net.trainable_weights)),
+        **_outcome(history, finite, scores["test"]),
+        **{f"{split}_{name}": _finite(scores[split][name]) for split in ("train", "val") for name in SCORES},
+        "test_balanced_accuracy": scores["test"]["balanced_accuracy"],
+        "majority_share": float(np.bincount(dataset.y_test).max() / len(dataset.y_test)),
+        "test_images": len(dataset.y_test),
+        **_raw_scores(trained, raw.get("weights") if config.early_stopping is None else None, inputs),
+        "num_params": int(sum(np.prod(w.shape, dtype=int) for w in network.trainable_weights)),
         "epochs_run": len(history),
         "train_seconds": round(log.seconds, 3),
         "data_sha256": dataset.sha256,
         "model_sha256": model_sha256,
         **provenance(),
     }
-    return Run(config, row, history, net)
+    return Run(config, row, history, network, model)
 
 
 def check(config):
@@ -104,7 +121,21 @@ def fingerprint(config):
         ValueError: If the config does not fit the data or the model.
     """
     dataset = check(config)
-    return {"data_sha256": dataset.sha256, "model_sha256": _network(config, dataset)[1]}
+    return {"data_sha256": dataset.sha256, "model_sha256": _model_sha256(config, dataset)}
+
+
+def trace_key(config, model_sha256="", steps=0, steps_per_call=1):
+    """Return a text of all that a traced step depends on: a schedule's numbers are traced, a constant rate is not.
+
+    Args:
+        config: A `RunConfig`.
+        model_sha256: The model's digest.
+        steps: Integer, the run's updates.
+        steps_per_call: Integer, updates a call.
+    """
+    free = UNTRACED | ({"learning_rate"} if config.schedule == "constant" else set())
+    key = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name not in free}
+    return json.dumps([model_sha256, key, 0 if config.schedule == "constant" else steps, steps_per_call])
 
 
 def architecture_digest(model):
@@ -118,127 +149,179 @@ def architecture_digest(model):
             return [renamed(item) for item in value]
         return names.get(value, value) if isinstance(value, str) else value
 
-    config = renamed(model.get_config())
+    try:
+        config = renamed(model.get_config())
+    except NotImplementedError:  # a subclass of keras.Model: the digest of its code stands for it
+        config = None
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=1)
 def _inputs(dataset):
-    """Return a `Dataset` as Keras takes it: the arrays to train on, and what `evaluate` reads, validation and test.
-
-    Images are float32 in [0, 1], labels one-hot.
-    """
+    """Return by split the images of a `Dataset` as float32 in [0, 1] and its labels one-hot; and what validation reads."""
     one_hot = np.eye(dataset.num_classes, dtype="float32")
-    train, *others = [
-        (np.multiply(getattr(dataset, f"x_{split}"), 1 / 255, dtype="float32"), one_hot[getattr(dataset, f"y_{split}")])
-        for split in ("train", "val", "test")
-    ]
-    return train, *(pipeline(Batches(x, y, EVALUATION_BATCH)) for x, y in others)
+    inputs = {
+        split: (np.multiply(getattr(dataset, f"x_{split}"), 1 / 255, dtype="float32"), one_hot[labels])
+        for split, labels in (("train", dataset.y_train), ("val", dataset.y_val), ("test", dataset.y_test))
+    }
+    return inputs, pipeline(Batches(*inputs["val"], EVALUATION_BATCH))
 
 
-def _callbacks(config):
+def _callbacks(config, raw):
+    """Return the callbacks of `fit`; with a moving average, the last weights themselves go into `raw` every epoch."""
     callbacks = [keras.callbacks.TerminateOnNaN()]
     if config.ema is not None:
-        # The average is in the model whenever another callback looks: early stopping has to restore an average too.
-        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+        keep = keras.callbacks.LambdaCallback()
+        keep.on_epoch_end = lambda epoch, logs: raw.update(weights=[v.numpy() for v in keep.model.trainable_variables])
+        # The average is in the model whenever a later callback looks: early stopping has to restore an average too.
+        callbacks += [keep, keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
     if config.early_stopping is not None:
         callbacks.append(keras.callbacks.EarlyStopping(patience=config.early_stopping, restore_best_weights=True))
     return callbacks
 
 
-def _compiled(config, dataset, network, model_sha256, keep_traced):
-    """Return the network and the model to train: the network behind its augmentation, compiled, in its first state."""
-    steps = config.epochs * math.ceil(len(dataset.x_train) / config.batch_size)
+def _compiled(config, dataset, model_sha256, steps_an_epoch, keep_traced):
+    """Return the network, the model that takes pictures, and the model to train, compiled, in its first state."""
+    steps = config.epochs * steps_an_epoch
     steps_per_call = STEPS_PER_CALL if len(dataset.x_train) >= FEW_IMAGES else 1
-    keras.utils.set_random_seed(config.seed)
-    net, trained = _assembled(config, network)
-    key = _trace_key(config, model_sha256, steps, steps_per_call)
+    network, model, trained = _assembled(config, dataset)
+    key = trace_key(config, model_sha256, steps, steps_per_call)
     optimizer = recipes.make_optimizer(config, steps)
     optimizer.build(trained.trainable_variables)
     if keep_traced and key in _kept:
-        kept_net, kept = _kept[key]
+        *kept, kept_trained = _kept[key]
         fresh_state = trained.variables + optimizer.variables
-        for old, new in zip(kept.variables + kept.optimizer.variables, fresh_state, strict=True):
+        for old, new in zip(kept_trained.variables + kept_trained.optimizer.variables, fresh_state, strict=True):
             old.assign(new)
-        return kept_net, kept
+        return *kept, kept_trained
     loss = recipes.LOSSES[config.loss](config.label_smoothing)
     trained.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=steps_per_call)
     _kept.clear()
     if keep_traced:
-        _kept[key] = net, trained
-    return net, trained
+        _kept[key] = network, model, trained
+    return network, model, trained
 
 
-def _network(config, dataset):
-    """Return the network that a run's own is copied from, and its digest."""
-    builder, args = models.get_builder(config.model), json.dumps(config.model_args)
-    return _built(builder, args, dataset.input_shape, dataset.num_classes, config.precision)
+def _assembled(config, dataset):
+    """Return the network as its builder wrote it, behind its scaling, and behind augmentation and scaling."""
+    with _building(config.precision, config.seed):
+        network = models.create_model(config.model, dataset.input_shape, dataset.num_classes, **config.model_args)
+        scaling = recipes.make_scaling(config.scaling, *dataset.channel_statistics())
+        augmentation = config.augmentation and recipes.make_augmentation(config.augmentation)
 
+        def behind(*layers):
+            if not (layers := [layer for layer in layers if layer is not None]):
+                return network
+            x = pixels = keras.Input(dataset.input_shape, name="pictures")
+            for layer in (*layers, network):
+                x = layer(x)
+            return keras.Model(pixels, x)
 
-@functools.lru_cache(maxsize=16)
-def _built(builder, args, input_shape, num_classes, precision):
-    with _precision(precision):
-        network = models.create_model(builder.__name__, input_shape, num_classes, **json.loads(args))
-    return network, architecture_digest(network)
+        model = behind(scaling)
+        return network, model, behind(augmentation, scaling) if augmentation else model
 
 
 @contextlib.contextmanager
-def _precision(policy):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
+def _building(precision, seed):
+    """Build under a precision, every initializer and random layer with a seed of its own, drawn from `seed`.
+
+    Left alone, Keras draws these seeds from Python's global `random`, into which a Dask worker's other threads dip too
+    (no upstream issue known: https://github.com/keras-team/keras/blob/v3.15.1/keras/src/random/seed_generator.py).
+    """
+    before, shared = keras.config.dtype_policy(), seed_generator.python_random
+    keras.utils.set_random_seed(seed)  # for builders that draw themselves
+    keras.config.set_dtype_policy(precision)
+    seed_generator.python_random = random.Random(seed)
     try:
         yield
     finally:
+        seed_generator.python_random = shared
         keras.config.set_dtype_policy(before)
 
 
-def _assembled(config, network):
-    """Return the seeded network, and the model to train: the network alone or behind its augmentation."""
-    with _precision(config.precision):
-        net = _seeded(network, config.seed)
-        if config.augmentation is None:
-            return net, net
-        augmentation = _seeded(recipes.make_augmentation(config.augmentation), config.seed)
-        inputs = keras.Input(net.input_shape[1:])
-        return net, keras.Model(inputs, net(augmentation(inputs)))
+def _model_sha256(config, dataset):
+    """Return the digest of the architecture, the code that builds it, and the weights that the builder brings along.
 
-
-def _seeded(model, seed):
-    """Return a copy of a model in which every initializer and every random layer has its own seed, drawn from `seed`.
-
-    Left alone, Keras draws these seeds from Python's global `random`, into which a Dask worker's other threads dip too.
+    Raises:
+        ValueError: If the builder makes no classifier of these images, or its weights know pictures of another scaling.
     """
-    numbers = random.Random(seed)
-
-    def filled(value):
-        if isinstance(value, dict):
-            free = "seed" in value and value["seed"] is None
-            return {k: filled(v) for k, v in value.items()} | ({"seed": numbers.randrange(1, 2**31)} if free else {})
-        return [filled(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-    return keras.models.clone_model(
-        model, clone_function=lambda layer: type(layer).from_config(filled(layer.get_config()))
+    code = models.code_digest(models.get_builder(config.model))
+    args = json.dumps(config.model_args, sort_keys=True)
+    digest, brings_weights = _digest(
+        code, config.model, args, dataset.input_shape, dataset.num_classes, config.precision
     )
+    if brings_weights and config.scaling in ("standard", "centred"):
+        raise ValueError(
+            f"Expected scaling=unit or raw for {config.model}, which brings trained weights: they know pictures as "
+            f"their author scaled them, [0, 1] or 0 to 255. Received: scaling={config.scaling}."
+        )
+    return digest
 
 
-def _trace_key(config, model_sha256, steps, steps_per_call):
-    """Return all that a traced step depends on: a schedule's numbers are traced, a constant rate is a variable."""
-    names = ["optimizer", "optimizer_args", "schedule", "loss", "label_smoothing", "augmentation", "ema", "precision"]
-    key = [model_sha256, steps_per_call, *(getattr(config, name) for name in names)]
-    if config.schedule != "constant":
-        key += [config.schedule_args, config.learning_rate, steps]
-    return json.dumps(key)
+@functools.lru_cache(maxsize=256)
+def _digest(code, model, args, input_shape, num_classes, precision):
+    """Return a digest and whether weights are brought along; no weight is made for it but those."""
+    build = functools.partial(models.create_model, model, input_shape, num_classes, **json.loads(args))
+    try:
+        with _building(precision, 1), keras.StatelessScope(initialize_variables=False) as scope:
+            network = build()
+            brought = [scope.get_current_value(variable) for variable in network.variables]
+    except Exception:  # some builders need real weights, say to predict with a network of theirs
+        with _building(precision, 1):
+            network = build()
+        brought = [variable.value for variable in network.variables]
+    digest = hashlib.sha256(f"{code}{architecture_digest(network)}".encode())
+    for place, value in enumerate(brought):
+        if value is not None:
+            digest.update(f"{place}".encode() + keras.ops.convert_to_numpy(value).tobytes())
+    return digest.hexdigest(), any(value is not None for value in brought)
+
+
+def _evaluate(model, x, one_hot):
+    """Return the cross-entropy to the true labels (nats), accuracy and balanced accuracy of a model as it is now."""
+    batches = (x[start : start + EVALUATION_BATCH] for start in range(0, len(x), EVALUATION_BATCH))
+    # A last batch that is filled up is traced no second time.
+    filled = (np.resize(batch, (EVALUATION_BATCH, *batch.shape[1:])) for batch in batches)
+    logits = np.concatenate([model.predict_on_batch(batch) for batch in filled])[: len(x)].astype("float64")
+    labels = one_hot.argmax(axis=1)
+    right = logits.argmax(axis=1) == labels
+    return {
+        "loss": float(np.mean(logsumexp(logits, axis=1) - logits[np.arange(len(x)), labels])),
+        "accuracy": float(right.mean()),
+        "balanced_accuracy": float(np.mean([right[labels == label].mean() for label in np.unique(labels)])),
+    }
+
+
+def _raw_scores(trained, weights, inputs):
+    """Return the accuracies of the last weights themselves, where their moving average was evaluated."""
+    names = {"val": "raw_val_accuracy", "test": "raw_test_accuracy"}
+    if weights is None:
+        return dict.fromkeys(names.values())
+    averages = [variable.numpy() for variable in trained.trainable_variables]
+    _assign(trained, weights)
+    scores = {name: _evaluate(trained, *inputs[split])["accuracy"] for split, name in names.items()}
+    _assign(trained, averages)
+    return scores
+
+
+def _assign(model, values):
+    for variable, value in zip(model.trainable_variables, values, strict=True):
+        variable.assign(value)
 
 
 def _outcome(history, finite, test):
-    last, best = history.iloc[-1], history.loc[history["val_accuracy"].idxmax()]
-    metrics = {
-        **{name: last[name] for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")},
-        "best_val_loss": best["val_loss"],
-        "best_val_accuracy": best["val_accuracy"],
-        "test_loss": test["loss"],
-        "test_accuracy": test["accuracy"],
+    """Return what a run came to: of its epochs the best and the last two, and the test set's scores."""
+    best = history.loc[history["val_accuracy"].idxmax()]
+    return {
+        "status": "completed" if finite else "diverged",
+        "error": None,
+        "best_epoch": int(best["epoch"]),
+        "best_val_accuracy": float(best["val_accuracy"]),
+        "best_val_loss": _finite(history["val_loss"].min()),
+        "val_score": float(history["val_accuracy"].tail(2).mean()),
+        **{f"test_{name}": _finite(test[name]) for name in SCORES},
     }
-    metrics = {name: float(value) if np.isfinite(value) else None for name, value in metrics.items()}
-    status = "completed" if finite else "diverged"
-    return {"status": status, "error": None, "best_epoch": int(best["epoch"]), **metrics}
+
+
+def _finite(value):
+    return float(value) if np.isfinite(value) else None
