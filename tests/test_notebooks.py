@@ -2,14 +2,20 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 
 import nbformat
 import pytest
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
+from jupytext.sync_contentsmanager import build_sync_jupytext_contents_manager_class
 
+from cnnkit import HOME
 from cnnkit.report import notebooks
 
 # A source whose full runs are not all there yet has no notebook; what is committed as a notebook is complete and fresh.
-BUILT = {path.stem for path in (notebooks.ROOT / "notebooks").glob("*.ipynb")}
+BUILT = {path.stem for path in (HOME / "notebooks").glob("*.ipynb")}
 SOURCES = [path for path in notebooks.list_sources() if path.stem in BUILT]
 PARAMETERS = '# %% tags=["parameters"]\nimport os\n\nPROFILE = os.environ["CNNKIT_PROFILE"]\n'
 
@@ -46,6 +52,9 @@ def built(tmp_path_factory):
 print(PROFILE, os.environ["CNNKIT_PROGRESS"], os.path.basename(os.getcwd()))
 print(os.path.abspath("source"))
 object()
+
+# %% tags=["hide-input"]
+print("a sentence that a reader meets once")
 """
     source = write_source(root, cells)
     assert notebooks.build([], "full", root) == 0
@@ -56,6 +65,11 @@ def test_build_runs_in_its_folder_and_profile_and_hides_the_machine(built):
     outputs = read_built(built).cells[1].outputs
     assert outputs[0].text == "full off notebooks\nnotebooks/source\n"
     assert outputs[1].data["text/plain"] == "<object>"  # no address
+
+
+def test_a_cell_tagged_hide_input_hides_it_and_others_do_not(built):
+    hidden = {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
+    assert [cell.metadata for cell in read_built(built).cells] == [{"tags": ["parameters"]}, {}, hidden]
 
 
 def test_a_built_notebook_has_no_fault_until_its_source_changes(built, tmp_path):
@@ -100,6 +114,63 @@ def test_faults_are_found(built, output, fault):
     assert fault in found[0]
 
 
+@pytest.mark.parametrize(
+    ("markdown", "headings"),
+    [
+        ("# One\n#\n# words\n#\n# ## Two\n# ### Three", ["## Two", "### Three"]),
+        ("# words\n#\n# # One", ["# One"]),
+        ("## Two\n#\n# ```\n# # a comment in code\n# ```\n#\n# #hashtag", []),
+    ],
+)
+def test_every_heading_starts_a_cell_or_nothing_runs(tmp_path, capsys, markdown, headings):
+    write_source(tmp_path, f"# %% [markdown]\n# {markdown}\n\n# %%\nopen('ran', 'w').close()\n")
+    assert notebooks.build([], "smoke", tmp_path) == bool(headings)
+    assert re.findall("cell 2 has a heading below its first line.*: (#.*)", capsys.readouterr().err) == headings
+    assert (tmp_path / "notebooks" / "ran").exists() != bool(headings)
+
+
+def open_in_jupyterlab(root, path):
+    manager = build_sync_jupytext_contents_manager_class(LargeFileManager)()
+    manager.root_dir = str(root)
+    return manager, manager.get(path, type="notebook", content=True)
+
+
+def test_an_edit_of_another_editor_is_opened_kept_and_never_built_over(built, tmp_path, capsys):
+    root = shutil.copytree(built.parent.parent.parent, tmp_path / "site")
+    shutil.copy(HOME / "jupytext.toml", root)
+    path, source = root / "notebooks" / "00_try.ipynb", root / "notebooks" / "source" / "00_try.py"
+    assert notebooks.build([], "full", root) == 0  # nothing was edited: it is built over
+    notebook = read_built(source)
+    notebook.cells[-1].source += "\n# my own words"
+    nbformat.write(notebook, path)
+    manager, opened = open_in_jupyterlab(root, "notebooks/00_try.ipynb")
+    assert "my own words" in opened["content"]["cells"][-1]["source"]
+    manager.save(opened, "notebooks/00_try.ipynb")
+    assert "my own words" in path.read_text()
+
+    edited = path.read_bytes()
+    capsys.readouterr()
+    assert notebooks.build([], "full", root) == 1
+    assert path.read_bytes() == edited
+    command = re.search(r"jupytext (.*)", capsys.readouterr().err)[1].split()
+    subprocess.run([sys.executable, "-m", "jupytext", "--quiet", *command], cwd=root, check=True)
+    assert source.read_text().endswith('"hide-input"]\nprint("a sentence that a reader meets once")\n# my own words\n')
+        'tags=["hide-input"]\nprint("a sentence that a reader meets once")\n# my own words\n'
+    )
+    assert notebooks.build([], "full", root) == 0
+    assert "my own words" in path.read_text()
+
+
+def test_an_edit_by_an_editor_that_drops_what_it_does_not_know_is_not_built_over(built, tmp_path, capsys):
+    root = shutil.copytree(built.parent.parent.parent, tmp_path / "site")
+    notebook = read_built(built)
+    notebook.metadata = nbformat.from_dict({})
+    notebook.cells[1].source = "1"
+    nbformat.write(notebook, root / "notebooks" / "00_try.ipynb")
+    assert notebooks.build([], "full", root) == 1
+    assert "was edited since it was built" in capsys.readouterr().err
+
+
 def test_a_failing_cell_and_a_warning_leave_the_old_notebook_and_build_the_others(tmp_path, capsys):
     write_source(tmp_path, "# %%\nx = 1\n1 / 0\n", "01_fails")
     write_source(tmp_path, "# %%\nimport warnings\n\nwarnings.warn('odd')\n", "02_warns")
@@ -108,14 +179,15 @@ def test_a_failing_cell_and_a_warning_leave_the_old_notebook_and_build_the_other
     )
     old = tmp_path / "results" / "smoke" / "notebooks" / "01_fails.ipynb"
     old.parent.mkdir(parents=True)
-    old.write_text("{}")
+    nbformat.write(nbformat.v4.new_notebook(metadata={"cnnkit": {}}), old)
+    before = old.read_bytes()
     assert notebooks.build([], "smoke", tmp_path) == 1
     output, errors = capsys.readouterr()
     assert "cell 2 raised ZeroDivisionError: division by zero\n    x = 1\n    1 / 0" in errors
     assert "cell 2 wrote to stderr" in errors
     assert "UserWarning: odd" in errors
     assert re.fullmatch(r"03_good +\d+\.\d s  results/smoke/notebooks/03_good.ipynb\n", output)
-    assert old.read_text() == "{}"
+    assert old.read_bytes() == before
     assert sorted(path.stem for path in old.parent.iterdir()) == ["01_fails", "03_good"]
     assert (
         json.loads((old.parent / "03_good.ipynb").read_text())["cells"][1]["outputs"] == []
@@ -123,6 +195,8 @@ def test_a_failing_cell_and_a_warning_leave_the_old_notebook_and_build_the_other
 
 
 def test_bad_requests_are_refused_before_anything_runs(tmp_path, capsys):
+    with pytest.raises(ValueError, match="an installation without one. Clone the repository"):
+        notebooks.build([], "smoke", None)
     with pytest.raises(ValueError, match="Received: no notebook"):
         notebooks.build([], "smoke", tmp_path)
     source = write_source(tmp_path, "")

@@ -1,9 +1,11 @@
-"""Execute the notebooks: notebooks/source/NN_topic.py is the source, the .ipynb is built and never edited by hand.
+"""Execute the notebooks: notebooks/source/NN_topic.py is what you edit, the .ipynb is built from it.
 
-A built notebook carries the sha256 of its source, so that a test can tell outputs that are older than the code.
+A built notebook carries the sha256 of its source, so that a test can tell outputs that are older than the code, and
+that of its own cells, so that an edit that somebody made in the .ipynb is never built over.
 """
 
 import hashlib
+import json
 import os
 import re
 import sys
@@ -16,10 +18,9 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from cnnkit import HOME
+from cnnkit import CHECKOUT, HOME
 from cnnkit.lab.store import write_atomically
 
-ROOT = HOME
 MAX_BYTES = 1_500_000  # GitHub renders larger notebooks late or not at all
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -30,9 +31,11 @@ MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|work|tmp|Users|private)/[^
 START_UP_LOG = re.compile(
     r"^(?:WARNING: All log messages before absl::InitializeLog\(\).*|I\d{4} [\d:.]+ +\d+ \S+\.cc:\d+\] .*)\n?", re.M
 )
+CODE_BLOCK = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
+HEADING = re.compile(r"(?<!\A)^#{1,6} .*", re.M)  # one that does not start its cell
 
 
-def build(names, profile, root=ROOT):
+def build(names, profile, root=CHECKOUT):
     """Execute notebooks from top to bottom, one line of progress each, and write those that ran without a fault.
 
     Args:
@@ -42,8 +45,13 @@ def build(names, profile, root=ROOT):
     Returns:
         Integer, the exit status: 1 if a notebook failed (the old one is then untouched; the others are built), else 0.
     Raises:
-        ValueError: If a name or the profile is unknown.
+        ValueError: If a name or the profile is unknown, or cnnkit is installed without its notebooks.
     """
+    if root is None:
+        raise ValueError(
+            "Expected the notebooks, which are in cnnkit's repository. Received: an installation without one. "
+            "Clone the repository and run `make notebooks` there."
+        )
     if profile not in ("smoke", "full"):
         raise ValueError(f"Expected the profile smoke or full. Received: {profile!r}.")
     root = Path(root).resolve()
@@ -58,15 +66,14 @@ def build(names, profile, root=ROOT):
     for name in names or sources:
         start = time.perf_counter()
         try:
-            place = _build_one(sources[name], profile, root).relative_to(root)
-            print(f"{name:<28} {time.perf_counter() - start:7.1f} s  {place}", flush=True)
+            words, place = _build_one(sources[name], profile, root).relative_to(root), sys.stdout
         except RuntimeError as error:
-            failed = True
-            print(f"{name:<28} {time.perf_counter() - start:7.1f} s  failed: {error}", file=sys.stderr, flush=True)
+            words, place, failed = f"failed: {error}", sys.stderr, True
+        print(f"{name:<28} {time.perf_counter() - start:7.1f} s  {words}", file=place, flush=True)
     return int(failed)
 
 
-def list_sources(root=ROOT):
+def list_sources(root=HOME):
     """Return the sorted paths of the notebooks' sources."""
     return sorted((Path(root) / "notebooks" / "source").glob("*.py"))
 
@@ -78,40 +85,53 @@ def list_faults(notebook, source):
         notebook: `nbformat.NotebookNode` with outputs.
         source: Path of its source.
     """
-    fresh = jupytext.read(source, fmt="py:percent")
-    faults = []
+    fresh, faults = jupytext.read(source, fmt="py:percent"), []
     if notebook.metadata.get("cnnkit", {}).get("source_sha256") != _digest(source):
         faults.append(f"its outputs are older than {source.name}; run it again")
-    if [(cell.cell_type, cell.source) for cell in notebook.cells] != [(c.cell_type, c.source) for c in fresh.cells]:
+    if _cells(notebook) != _cells(fresh):
         faults.append(f"its cells are not those of {source.name}; run it again")
-    faults += _parameter_faults(notebook)
+    faults += _source_faults(notebook)
     for number, cell in enumerate(notebook.cells, start=1):
-        faults += [f"cell {number} {fault}" for fault in _cell_faults(cell)]
+        faults += [f"cell {number} {fault}" for fault in _output_faults(cell)]
     if "widgets" in notebook.metadata:
         faults.append("it holds the state of widgets; show plain text or a figure")
     size = len(nbformat.writes(notebook).encode())
     if size > MAX_BYTES:
-        faults.append(
-            f"it takes {size / 1e6:.1f} MB, expected at most {MAX_BYTES / 1e6} MB; draw fewer or smaller figures"
-        )
+        limit = f"expected at most {MAX_BYTES / 1e6} MB; draw fewer or smaller figures"
+        faults.append(f"it takes {size / 1e6:.1f} MB, {limit}")
     return faults
 
 
 def _build_one(source, profile, root):
     notebook = jupytext.read(source, fmt="py:percent")
-    digest = _digest(source)  # of what runs: an edit during a long run is found below
-    if faults := _parameter_faults(notebook):
-        raise RuntimeError(faults[0])
-    _execute(notebook, profile, root)
-    _strip(notebook, root)
-    notebook.metadata = nbformat.from_dict(KERNEL | {"cnnkit": {"source_sha256": digest, "profile": profile}})
-    faults = list_faults(notebook, source)
-    if faults:
-        raise RuntimeError("\n  ".join(["it ran, but is not written:", *faults]))
     folder = root / "notebooks" if profile == "full" else root / "results" / "smoke" / "notebooks"
     target = folder / f"{source.stem}.ipynb"
+    # The digest is of what runs: an edit of the source during a long run is found below.
+    origin = {"source_sha256": _digest(source), "cells_sha256": _cells(notebook), "profile": profile}
+    _check_edits(target, notebook)
+    if faults := _source_faults(notebook):
+        raise RuntimeError("\n  ".join(faults))
+    _execute(notebook, profile, root)
+    _strip(notebook, root)
+    notebook.metadata = nbformat.from_dict(KERNEL | {"cnnkit": origin})
+    if faults := list_faults(notebook, source):
+        raise RuntimeError("\n  ".join(["it ran, but is not written:", *faults]))
     write_atomically(target, nbformat.writes(notebook) + "\n")
     return target
+
+
+def _check_edits(target, notebook):
+    """Refuse to build over a notebook that was edited after it was built, in whatever editor."""
+    if not target.exists():
+        return
+    old = nbformat.read(target, as_version=4)
+    built = old.metadata.get("cnnkit", {"cells_sha256": None})  # None: some editors drop what they do not know
+    if _cells(old) not in (built.get("cells_sha256", _cells(old)), _cells(notebook)):
+        name = f"notebooks/source/{target.stem}.py"
+        raise RuntimeError(
+            f"{target} was edited since it was built, and would lose that. Take the edit over with\n"
+            f"    jupytext --to py:percent --output {name} {target}\nor delete it to build from {name}."
+        )
 
 
 def _execute(notebook, profile, root):
@@ -155,7 +175,9 @@ def _strip(notebook, root):
         words = {str(Path(os.environ["CNNKIT_DATA_DIR"]).resolve()): "data"} | words
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:03d}"
-        cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {})
+        tags = cell.metadata.get("tags", [])
+        hidden = {"jupyter": {"source_hidden": True}} if "hide-input" in tags else {}
+        cell.metadata = nbformat.from_dict({"tags": tags} | hidden if tags else {})
         for output in cell.get("outputs", []):
             if output.get("name") == "stderr":
                 output.text = START_UP_LOG.sub("", output.text)
@@ -167,12 +189,17 @@ def _strip(notebook, root):
             cell.outputs = [output for output in cell.outputs if output.get("text", "some")]
 
 
-def _parameter_faults(notebook):
+def _source_faults(notebook):
     tagged = sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells)
-    return [] if tagged == 1 else [f'{tagged} cells are tagged parameters, expected one: # %% tags=["parameters"]']
+    tag = f'{tagged} cells are tagged parameters, expected one: # %% tags=["parameters"]'
+    faults = [] if tagged == 1 else [tag]
+    for number, cell in enumerate(notebook.cells, start=1):
+        late = HEADING.findall(CODE_BLOCK.sub("", cell.source.strip())) if cell.cell_type == "markdown" else []
+        faults += [f"cell {number} has a heading below its first line; start a cell with it: {line}" for line in late]
+    return faults
 
 
-def _cell_faults(cell):
+def _output_faults(cell):
     faults = [f"raised {output.ename}: {output.evalue}" for output in _outputs(cell, "error")]
     faults += [f"wrote to stderr: {o.text.strip()}" for o in _outputs(cell, "stream") if o.name == "stderr"]
     texts = [cell.source] + [holder[key] for output in cell.get("outputs", []) for holder, key in _texts(output)]
@@ -195,3 +222,9 @@ def _texts(output):
 
 def _digest(source):
     return hashlib.sha256(source.read_text(encoding="utf-8").encode()).hexdigest()
+
+
+def _cells(notebook):
+    """Return the sha256 of what stands in the cells; blank lines around it come and go with the editor."""
+    cells = [(cell.cell_type, cell.source.strip()) for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
