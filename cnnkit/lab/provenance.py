@@ -2,18 +2,19 @@
 
 import functools
 import importlib
+import os
 import platform
 import subprocess
 from pathlib import Path
 
 import keras
 
-from cnnkit import __version__
+from cnnkit import CHECKOUT, __version__
 
 
 @functools.cache
 def provenance():
-    """Return what a row says of its making: versions, device, and the commit this process was started from."""
+    """Return what a row says of its making: versions, device and commit, as they were when it was first asked."""
     version = importlib.import_module(keras.backend.backend()).__version__
     return {
         "cnnkit": __version__,
@@ -66,14 +67,20 @@ def _device():
 
 
 def _commit():
-    here = Path(__file__).parent
+    """Return the commit of cnnkit's own repository, with "+changes" if files of the package differ from it."""
+    if CHECKOUT is None:
+        return "installed"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set in a hook
+
+    def git(*words):
+        command = ["git", *words]
+        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short=10", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        )
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain", "."], cwd=here, capture_output=True, text=True, check=True
-        )
+        if not CHECKOUT.samefile(git("rev-parse", "--show-toplevel")):  # a copy inside somebody else's repository
+            return "unknown"
+        git("ls-files", "--error-unmatch", "cnnkit/__init__.py")
+        return git("rev-parse", "--short=10", "HEAD") + ("+changes" if git("status", "--porcelain", "cnnkit") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")

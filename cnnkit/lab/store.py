@@ -2,28 +2,43 @@
 
 A run is written whole to its own file under `<results>/.staging/<experiment>/` the moment it ends; `rebuild` then folds
 these files into `<results>/<experiment>/runs.csv` and `history.csv`. Every write is temporary name, fsync, rename, so a
-process killed at any moment loses at most the runs that were still training.
+process killed at any moment loses at most the runs that were still training. Every reading checks: a damaged table is
+refused with file and line, a damaged staged file is set aside.
 """
 
 import contextlib
+import csv
+import fcntl
 import io
 import json
 import os
+import re
+import sys
 import tempfile
-import time
+import uuid
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from filelock import FileLock
-from scipy import stats
+from filelock import FileLock, Timeout
+from scipy.special import stdtrit
 
 from cnnkit import HOME
 
+METRICS = [f"{split}_{metric}" for split in ("train", "val", "best_val", "test") for metric in ("loss", "accuracy")]
+METRICS += ["val_score", "test_balanced_accuracy"]
 # Digests and versions look like numbers now and then ("12e45"): they are read as text.
 TEXT_COLUMNS = ("run_id", "error", "data_sha256", "model_sha256", "cnnkit", "keras", "backend", "device", "commit")
 TIME_COLUMNS = ("train_seconds", "seconds")  # the only columns in which two runs of one config may differ
+NUMBER_COLUMNS = {*METRICS, "raw_val_accuracy", "raw_test_accuracy", "majority_share", "test_images", "best_epoch"}
+NUMBER_COLUMNS |= {"num_params", "epochs_run", "train_seconds", "train_size", "learning_rate", "batch_size", "epochs"}
+NUMBER_COLUMNS |= {"label_smoothing", "ema", "early_stopping", "seed"}
 FINAL = ("completed", "diverged")  # a failed run is tried again, these are results
+STATUSES = (*FINAL, "failed")
+RUN_ID = re.compile("[0-9a-f]{12}")
+KEYS = {"runs.csv": ["run_id"], "history.csv": ["run_id", "epoch"]}  # no two lines of a table agree in these
+NEEDED = {"runs.csv": ["run_id", "status"], "history.csv": ["run_id", "epoch"]}
+TEMPORARY = ".cnnkit-tmp"  # how the names of half-written files end
+PATIENCE = 5  # seconds of waiting for a lock without a word
 
 
 def profile():
@@ -55,78 +70,107 @@ def write_atomically(path, text):
         OSError: If the folder cannot be written or the disk is full; the old file is then untouched.
     """
     path = Path(path)
-    data = text.encode() if isinstance(text, str) else text
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with _writing(path):
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                with contextlib.suppress(OSError):  # a disk without locks: then nobody removes the file
+                    fcntl.flock(file, fcntl.LOCK_EX)  # says that its writer lives
+                file.write(text.encode() if isinstance(text, str) else text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+                os.chmod(temporary, 0o644)
+                os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-    except OSError as error:
-        raise OSError(
-            f"Expected to write {path.name} in {path.parent}. Received: {error.strerror or error}. "
-            "Free some space, make the folder writable or set CNNKIT_RESULTS_DIR to another; finished runs are kept."
-        ) from error
 
 
 def check_writable(experiment, root=None):
-    """Raise an OSError now, before hours of training, if the rows of an experiment could not be written."""
-    probe = _staging(experiment, root) / ".probe"
-    write_atomically(probe, bytes(4096))  # a full disk still takes an empty file
-    probe.unlink(missing_ok=True)
+    """Raise an OSError now, before hours of training, if the rows of an experiment could not be written.
+
+    Raises:
+        ValueError: If `experiment` is no name for one.
+        OSError: If a folder cannot be written or the disk is full.
+    """
+    tables, staging = _folders(experiment, root)
+    for folder in [staging, tables] if tables.exists() else [staging]:
+        probe = folder / f".probe{TEMPORARY}"
+        write_atomically(probe, bytes(4096))  # a full disk still takes an empty file
+        probe.unlink(missing_ok=True)
 
 
 def stage(row, history, experiment, root=None, *, replace=False):
     """Write one finished run to its own file, where no other process can touch it.
 
+    Of several finished rows of one run the last staged counts, whatever the clock says; a failed one never takes the
+    place of a finished one.
+
     Args:
-        row: Dict, one value a column of `runs.csv`; it has a `run_id`.
-        history: DataFrame of one line an epoch, without `run_id`.
+        row: Dict, one text or number a column of `runs.csv`; it has a `run_id` and a `status`.
+        history: DataFrame of one line of numbers an epoch, without `run_id`.
         experiment: String, the experiment's name.
         root: Folder of all experiments; `results_dir()` when None.
-        replace: Boolean. True lets a failed run take the place of a finished one: that one was stale.
+        replace: Boolean. True for the refresh of a stale row: `rebuild` tells if it failed and the old row stays.
     Raises:
+        ValueError: If `experiment` is no name for one, or the tables would not take the run.
         OSError: If the folder cannot be written or the disk is full.
     """
+    _, staging = _folders(experiment, root)
     record = {"row": row, "history": history.to_dict("records"), "replace": replace}
-    name = f"{row['run_id']}.{time.time_ns()}.json"  # no name twice, and oldest first
-    write_atomically(_staging(experiment, root) / name, json.dumps(record))
+    _check_record(record)
+    number = 1 + max(map(_number, staging.glob(f"{row['run_id']}.*.json")), default=0)
+    write_atomically(staging / f"{row['run_id']}.{number}.{uuid.uuid4().hex[:8]}.json", json.dumps(record))
 
 
 def read_runs(experiment, root=None):
-    """Return one line a run, staged ones included, sorted by `run_id`; an empty frame if there are none."""
-    return _merged(experiment, root)[0]
+    """Return one line a run, staged ones included, sorted by `run_id`; an empty frame if there are none.
+
+    Raises:
+        ValueError: If `experiment` is no name for one, or a table is damaged: file and line are named.
+    """
+    tables, staging = _folders(experiment, root)
+    return _merged(tables, _staged(staging))[0]
 
 
 def read_history(experiment, root=None):
-    """Return one line a run and epoch, staged ones included, sorted so; an empty frame if there are none."""
-    return _merged(experiment, root)[1]
+    """Return one line a run and epoch, staged ones included, sorted so; an empty frame if there are none.
+
+    Raises:
+        ValueError: As `read_runs`.
+    """
+    tables, staging = _folders(experiment, root)
+    return _merged(tables, _staged(staging))[1]
 
 
 def rebuild(experiment, root=None):
-    """Fold the staged runs of an experiment into its two tables, under a lock. Safe to be killed at any point."""
-    root = Path(root or results_dir())
-    if not _staged_files(experiment, root):  # tables may be read where nothing can be written
+    """Fold the staged runs of an experiment into its two tables, under a lock. Safe to be killed at any point.
+
+    Raises:
+        ValueError: As `read_runs`; the staged runs stay where they are.
+        OSError: If runs are staged and the tables cannot be written. With none staged nothing is.
+    """
+    tables, staging = _folders(experiment, root)
+    for path in [*tables.glob(f".*{TEMPORARY}"), *staging.glob(f".*{TEMPORARY}")]:
+        # What a killed process left: a living one holds the lock. It takes it before it writes anything.
+        with contextlib.suppress(OSError), path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.stat().st_size:
+                path.unlink()
+    if not _staged(staging):  # tables may be read where nothing can be written
         return
-    lock = root / ".locks" / f"{experiment}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        staged = _staged_files(experiment, root)
-        runs, history = _merged(experiment, root)
-        write_atomically(root / experiment / "runs.csv", runs.to_csv(index=False, lineterminator="\n"))
-        write_atomically(root / experiment / "history.csv", history.to_csv(index=False, lineterminator="\n"))
+    with _locked(tables.parent / ".locks" / f"{experiment}.lock"):
+        staged = _staged(staging)
+        runs, history = _merged(tables, staged)
+        write_atomically(tables / "runs.csv", runs.to_csv(index=False, lineterminator="\n"))
+        write_atomically(tables / "history.csv", history.to_csv(index=False, lineterminator="\n"))
         for path in staged:  # only now, when both tables are on the disk
             path.unlink(missing_ok=True)
-        for path in (root / experiment).glob(".*.csv.*"):  # what a process killed while it wrote has left
-            path.unlink(missing_ok=True)
+    status = dict(zip(runs["run_id"], runs["status"], strict=True))
+    for row, replace in {r["row"]["run_id"]: (r["row"], r["replace"]) for r in staged.values()}.values():
+        if replace and row["status"] == "failed" != status[row["run_id"]]:
+            _tell(f"The refresh of run {row['run_id']} failed ({row.get('error')!r}); the row that was there stays.")
 
 
 def summarise(frame, by, metric):
@@ -141,9 +185,8 @@ def summarise(frame, by, metric):
         `attrs["metric"]` keeps the metric's name, for whoever prints it.
     """
     by = [by] if isinstance(by, str) else list(by)
-    groups = frame.groupby(by, dropna=False)[metric]
-    table = groups.agg(mean="mean", deviation="std", n="count").reset_index()
-    half = _half_width(table.pop("deviation"), table["n"])
+    table = frame.groupby(by, dropna=False)[metric].agg(mean="mean", error="sem", n="count").reset_index()
+    half = stdtrit(table["n"] - 1, 0.975) * table.pop("error")
     table["low"], table["high"] = table["mean"] - half, table["mean"] + half
     table.attrs["metric"] = metric
     return table[[*by, "mean", "low", "high", "n"]]
@@ -152,56 +195,140 @@ def summarise(frame, by, metric):
 def student_interval(values):
     """Return `(mean, low, high)` of a 95% Student-t interval; low and high are NaN for fewer than two values."""
     values = pd.Series(values, dtype=float).dropna()
-    half = _half_width(values.std(), len(values))
+    half = stdtrit(len(values) - 1, 0.975) * values.sem()
     return values.mean(), values.mean() - half, values.mean() + half
 
 
-def _half_width(deviation, n):
-    n = np.asarray(n, dtype=float)
-    freedom = np.where(n > 1, n - 1, np.nan)
-    return stats.t.ppf(0.975, freedom) * deviation / np.sqrt(np.where(n > 1, n, np.nan))
-
-
-def _staging(experiment, root):
-    return Path(root or results_dir()) / ".staging" / experiment
-
-
-def _staged_files(experiment, root):
-    return sorted(_staging(experiment, root).glob("*.json"))
-
-
-def _read_table(source):
-    if isinstance(source, Path) and not source.exists():
-        return pd.DataFrame(columns=["run_id", "epoch" if source.stem == "history" else "status"])
-    return pd.read_csv(source, dtype=dict.fromkeys(TEXT_COLUMNS, "str"), low_memory=False)
-
-
-def _merged(experiment, root):
-    """Return the runs and history of the tables with the staged runs laid over them."""
+def _folders(experiment, root):
+    """Return the folders of an experiment's tables and of its staged runs; a ValueError if this is no name."""
+    name = experiment if isinstance(experiment, str) else ""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name) or name.lower() == "smoke":
+        raise ValueError(
+            "Expected an experiment's name: up to 100 letters, digits, _ and -, and not smoke, the folder of smoke "
+            f"runs. Received: {experiment!r}. Choose another name."
+        )
     root = Path(root or results_dir())
-    staged = []
-    for path in _staged_files(experiment, root):
-        with contextlib.suppress(FileNotFoundError):  # another process has just folded it in
-            staged.append(json.loads(path.read_text()))
-    runs, history = (_read_table(root / experiment / name) for name in ("runs.csv", "history.csv"))
-    new = _newest(staged, finished=set(runs.loc[runs["status"].isin(FINAL), "run_id"]))
-    if not new:
-        return runs, history
-    new_runs = pd.DataFrame([record["row"] for record in new.values()])
-    new_history = pd.DataFrame([{"run_id": id, **line} for id, record in new.items() for line in record["history"]])
-    return _overlay(runs, new_runs, new, ["run_id"]), _overlay(history, new_history, new, ["run_id", "epoch"])
+    return root / name, root / ".staging" / name
 
 
-def _newest(staged, finished):
-    """Return the record that counts by run id: the newest one, but a failed one never over a result."""
-    new = {}
-    for record in staged:
+@contextlib.contextmanager
+def _writing(path):
+    """Make the folder that `path` will be written in, and say in one sentence why it could not be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise OSError(
+            f"Expected to write {path.name} in {path.parent}. Received: {error.strerror or error}. "
+            "Free some space, make the folder writable or set CNNKIT_RESULTS_DIR to another; what was there is kept."
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """Hold a lock; after some seconds of waiting, say for what."""
+    lock = FileLock(path)
+    with _writing(path):
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            _tell(f"Waiting for {path}: {_holder(path)}. Ctrl-C ends the waiting; runs that are staged are kept.")
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _holder(lock):
+    """Return in words which process holds a lock, where Linux tells."""
+    with contextlib.suppress(OSError):
+        held = re.search(rf"FLOCK .* ([1-9]\d*) \S+:{lock.stat().st_ino} ", Path("/proc/locks").read_text())
+        if held:
+            return f"process {held[1]} holds it (stopped by Ctrl-Z? `fg` or `kill -CONT {held[1]}` lets it go on)"
+    return "another process holds it, perhaps one stopped by Ctrl-Z (`fg` lets it go on)"
+
+
+def _tell(sentence):
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _number(path):
+    """Return the place of a staged file among those of its run, which its name holds."""
+    found = re.search(r"\.(\d+)\.", path.name)
+    return int(found[1]) if found else 0
+
+
+def _check_record(record):
+    """Raise a ValueError unless the tables can take this staged run."""
+    try:
+        row, history, _ = (record[name] for name in ("row", "history", "replace"))
+        run_id, status, epochs = row["run_id"], row["status"], {line["epoch"] for line in history}
+        numbers = [row[name] for name in NUMBER_COLUMNS & row.keys()]
+        numbers += [value for line in history for value in line.values()]
+    except (TypeError, KeyError, AttributeError):
+        raise ValueError("Expected the row of a run with its history. Received: something else.") from None
+    wrong = [value for value in numbers if not isinstance(value, (int, float, type(None)))]
+    wrong += [value for value in row.values() if not isinstance(value, (str, int, float, type(None)))]
+    wrong += [run_id] if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id) else []
+    wrong += [status] if status not in STATUSES else []
+    wrong += [epoch for epoch in epochs if not isinstance(epoch, int)]
+    wrong += [f"{len(history)} lines of {len(epochs)} epochs"] if len(epochs) < len(history) else []
+    if wrong:
+        raise ValueError(
+            "Expected a row of texts and numbers whose run_id is 12 hexadecimal digits and whose status is one of "
+            f"{', '.join(STATUSES)}, and a history of numbers, one line an epoch. Received: {wrong[0]!r:.200}."
+        )
+
+
+def _staged(staging):
+    """Return the staged runs, oldest first, as a dict from path to record; set aside and tell what is damaged."""
+    records = {}
+    for path in sorted(staging.glob("*.json"), key=lambda path: (_number(path), path.name)):
+        try:
+            record = json.loads(path.read_bytes())
+            _check_record(record)
+            records[path] = record
+        except FileNotFoundError:  # another process has just folded it in
+            pass
+        except OSError as error:
+            _tell(f"A staged run does not count: {path} cannot be read ({error.strerror}).")
+        except (ValueError, RecursionError) as error:
+            aside = staging / "damaged" / path.name
+            try:
+                aside.parent.mkdir(exist_ok=True)
+                path.replace(aside)
+            except OSError:  # a disk that cannot be written, or another process was faster
+                aside = path
+            _tell(
+                f"A staged run does not count: {aside} is damaged ({error}). The command that made it makes it again."
+            )
+    return records
+
+
+def _merged(tables, staged):
+    """Return the runs and history of the tables with the staged runs laid over them.
+
+    The staged ones are read first: what another process folds in meanwhile is then in the tables.
+    """
+    runs, history = (_read_table(tables / name) for name in KEYS)
+    new, finished = {}, set(runs.loc[runs["status"].isin(FINAL), "run_id"])
+    for record in staged.values():
         run_id, final = record["row"]["run_id"], record["row"]["status"] in FINAL
-        if final or record["replace"] or run_id not in finished:
+        if final or run_id not in finished:
             new[run_id] = record
         if final:
             finished.add(run_id)
-    return new
+    if not new:
+        return runs, history
+    rows = pd.DataFrame([{k: _plain(v) for k, v in record["row"].items()} for record in new.values()])
+    lines = pd.DataFrame([{"run_id": run_id, **line} for run_id, record in new.items() for line in record["history"]])
+    return _overlay(runs, rows, new, KEYS["runs.csv"]), _overlay(history, lines, new, KEYS["history.csv"])
+
+
+def _plain(value):
+    """Return a value without what a table cannot hold: of an error's text, say, NUL, CR, lone surrogates, no end."""
+    return re.sub("[\0\r\ud800-\udfff]", " ", value[:100_000]) if isinstance(value, str) else value
 
 
 def _overlay(old, new, ids, keys):
@@ -213,4 +340,73 @@ def _overlay(old, new, ids, keys):
     columns = list(dict.fromkeys(column for f in (new, old) for column in f.columns))
     texts = [f.astype(object).where(f.notna(), None) for f in frames]
     table = pd.concat(texts, ignore_index=True).reindex(columns=columns).sort_values(keys)
-    return _read_table(io.StringIO(table.to_csv(index=False)))
+    return _parse(table.to_csv(index=False))
+
+
+def _parse(text):
+    return pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXT_COLUMNS, "str"), low_memory=False)
+
+
+def _read_table(path):
+    """Return a table as a DataFrame, an empty one if there is no file.
+
+    Raises:
+        ValueError: If a line is cut off, doubled or otherwise not as the store writes it; file and line are named.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return pd.DataFrame(columns=NEEDED[path.name])
+    if fault := _find_fault(data, KEYS[path.name], NEEDED[path.name]):
+        line, problem = fault
+        raise ValueError(
+            f"Expected a table as the store writes it. Received: {path}, line {line}: {problem}. "
+            f"Restore the file (git checkout -- {path}), or mend or remove the line."
+        )
+    return _parse(data.decode("utf-8-sig"))
+
+
+def _find_fault(data, keys, needed):
+    """Return the first line of a table (bytes) that no store wrote and what is wrong there, or None."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return data.count(b"\n", 0, error.start) + 1, "text that is no UTF-8"
+    if "\0" in text:
+        return text.count("\n", 0, text.index("\0")) + 1, "a NUL byte"
+    if not text.strip():
+        return 1, "the file is empty"
+    lines, begin, reader = [], 1, csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for values in reader:
+            if values:
+                lines.append((begin, values))
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        return begin, str(error)
+    for line, values in lines:
+        if values[0][:7] in ("<<<<<<<", "|||||||", "=======", ">>>>>>>"):
+            return line, "a merge that git left unfinished"
+    (_, header), *lines = lines
+    if not {*needed} <= {*header} or "" in header or len({*header}) < len(header):
+        return 1, f"the columns {', '.join(header)!r:.200}, not {' and '.join(needed)} and others, each once"
+    numbers = [name for name in header if name in NUMBER_COLUMNS or ("epoch" in keys and name != "run_id")]
+    first = {}
+    for line, values in lines:
+        if len(values) != len(header):
+            return line, f"{len(values)} values for {len(header)} columns"
+        row = dict(zip(header, values, strict=True))
+        if not RUN_ID.fullmatch(row["run_id"]):
+            return line, f"run_id {row['run_id']!r:.80}, not 12 hexadecimal digits"
+        if "status" in needed and row["status"] not in STATUSES:
+            return line, f"status {row['status']!r:.80}, not one of {', '.join(STATUSES)}"
+        for name in numbers:
+            try:
+                float(row[name] or ("nan" if name != "epoch" else "none"))
+            except ValueError:
+                return line, f"{name} {row[name]!r:.80}, not a number"
+        if (earlier := first.setdefault(tuple(row[key] for key in keys), line)) != line:
+            return line, f"{' '.join(f'{key} {row[key]}' for key in keys)} a second time, after line {earlier}"
+    if not text.endswith("\n"):
+        return begin - 1, "cut off, without a line break at its end"
+    return None

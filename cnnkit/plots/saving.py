@@ -3,15 +3,16 @@
 import hashlib
 import io
 import json
+import warnings
 from pathlib import Path
 
 from PIL import Image
 
 from cnnkit import __version__
-from cnnkit.lab.store import write_atomically
+from cnnkit.lab.store import METRICS, write_atomically
 from cnnkit.plots.style import check_frame
 
-METRICS = [f"{split}_{metric}" for split in ("train", "val", "best_val", "test") for metric in ("loss", "accuracy")]
+ORIGIN = {"experiment": str, "runs": int, "rows_sha256": str, "commit": str, "cnnkit": str}  # what a figure carries
 SMOKE = "smoke run: too small to conclude from"
 
 
@@ -72,15 +73,25 @@ def hash_rows(rows):
 def read_provenance(path):
     """Return what `save_figure` wrote into a PNG: `experiment, runs, rows_sha256, commit, cnnkit`.
 
+    Signs that a terminal would obey are replaced by "?": anybody can write into a picture.
+
     Raises:
-        ValueError: If the file is no picture or carries no provenance.
-        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no PNG or carries no provenance.
+        OSError: If the file cannot be read.
     """
-    try:
-        with Image.open(path) as image:
-            return json.loads(image.info["cnnkit"])
-    except (KeyError, Image.UnidentifiedImageError):
-        raise ValueError(
-            f"Expected a PNG written by cnnkit.plots.save_figure. Received: {path}, which carries no provenance. "
-            "Make it again with save_figure."
-        ) from None
+    with open(path, "rb") as file:
+        try:
+            with warnings.catch_warnings(action="error"), Image.open(file, formats=["PNG"]) as image:
+                origin = json.loads(image.info["cnnkit"])
+            if [type(origin[name]) for name in ORIGIN] != [*ORIGIN.values()]:
+                raise TypeError
+        except Exception:  # Pillow has no common one: what others made may claim gigapixels or be anything
+            raise ValueError(
+                f"Expected a PNG written by cnnkit.plots.save_figure. Received: {_printable(str(path))}, which carries "
+                "no provenance. Make it again with save_figure."
+            ) from None
+    return {name: _printable(origin[name]) if kind is str else origin[name] for name, kind in ORIGIN.items()}
+
+
+def _printable(text):
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
