@@ -155,8 +155,6 @@ def test_an_edit_of_another_editor_is_opened_kept_and_never_built_over(built, tm
     command = re.search(r"jupytext (.*)", capsys.readouterr().err)[1].split()
     subprocess.run([sys.executable, "-m", "jupytext", "--quiet", *command], cwd=root, check=True)
     assert source.read_text().endswith('"hide-input"]\nprint("a sentence that a reader meets once")\n# my own words\n')
-        'tags=["hide-input"]\nprint("a sentence that a reader meets once")\n# my own words\n'
-    )
     assert notebooks.build([], "full", root) == 0
     assert "my own words" in path.read_text()
 
