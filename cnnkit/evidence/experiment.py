@@ -1,17 +1,22 @@
-"""The experiments: one short file a topic, with its question, its grid, its claims and its figures."""
+"""An experiment: a question, the comparisons that answer it, and what was found: tables, figures and verdicts."""
 
 import contextlib
 import dataclasses
-import importlib
-import pkgutil
+import functools
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
+from cnnkit import plots
 from cnnkit.evidence import claims
-from cnnkit.evidence.claims import Claim, best_settings
+from cnnkit.evidence.claims import Claim
+from cnnkit.evidence.comparison import Comparison, Plan, Times
 from cnnkit.lab import store, sweeps
-from cnnkit.lab.config import RunConfig
+
+__all__ = ["Claim", "Comparison", "Experiment", "Findings", "Times", "Trials", "run_experiment"]
+
+LOW_LEVEL = 0.03  # a control arm this far below a plain good recipe is a bug until explained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,134 +24,263 @@ class Experiment:
     """What an experiment file holds as `EXPERIMENT`.
 
     Args:
-        name: String, its folder under `results/`.
+        name: String, its folder under `results/`: the file's name.
         question: String, one sentence.
-        stages: Functions `(profile, runs) -> list of RunConfig`, run one after the other; `runs` are the rows of the
-            stages before, so that a stage can use the best learning rate of the last.
-        figures: Function `(runs, history) -> dict of file stem to Axes or Figure`.
-        table: Function `(runs) -> DataFrame`, the summary for the gallery.
-        claims: `Claim`s that its rows decide.
-        run: Function `(profile, client, refresh) -> DataFrame` instead of stages, where every next run depends on the
-            last ones: it trains, and returns one line a trial with its `run_id`. These lines are kept in `trials.csv`,
-            and `runs` then has one line a trial: what is known of the trial, and its run's row.
+        full, smoke: A `Comparison`, or a dict of them by part, e.g. `{"cifar10": ..., "mnist": ...}`.
         notebook: String, the notebook that reads its rows, like `"00_quickstart"`; None if there is none.
-        answer: Function `(runs) -> string`: the answer to the question in one sentence, for the front page.
-        config: Class of what the stages ask for, where that is no `RunConfig`. It has the methods and properties of
-            `experiments.knn.Block`.
-        counted: Function `(runs, history) -> list of dicts`, as `facts.check` returns them: verdicts that its rows
-            decide by counting, without arms and seeds.
+        answer: Function `(Findings) -> string` of at most 15 words for the front page; None for the best arm's.
+        more_figures: Function `(Findings) -> dict` of file stem to Axes or Figure, beyond those that every comparison
+            has.
     """
 
     name: str
     question: str
-    stages: tuple[Callable, ...]
-    figures: Callable
-    table: Callable
-    claims: tuple[Claim, ...] = ()
-    run: Callable | None = None
+    full: Comparison | dict
+    smoke: Comparison | dict
     notebook: str | None = None
     answer: Callable | None = None
-    config: type = RunConfig
-    counted: Callable | None = None
+    more_figures: Callable | None = None
 
-    def verdicts(self, runs, history):
-        """Return the verdicts on its claims from these runs, as `claims.csv` has them."""
-        rows = [claims.decide(claim, runs, history) for claim in self.claims]
-        return claims.as_table(rows + (self.counted(runs, history) if self.counted and len(runs) else []))
+    def read(self, profile):
+        """Return the `Findings` of a profile, `"smoke"` or `"full"`, from the rows there are."""
+        return Findings(self, profile)
+
+    def train(self, profile, client, refresh):
+        """Train what the store lacks, stage by stage, and what failed before once more."""
+        asked = set()
+        while new := [c for run_id, c in self.read(profile).configs.items() if run_id not in asked]:
+            asked |= {config.run_id for config in new}
+            sweeps.run_all(new, self.name, client=client, refresh=refresh)
 
 
-def list_experiments():
-    """Return the names of all experiments, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+@dataclasses.dataclass(frozen=True)
+class Trials:
+    """An experiment in which every next run depends on the last ones, or that trains no network: it keeps `trials.csv`.
 
-
-def load_experiment(name):
-    """Return the `Experiment` of `cnnkit/experiments/<name>.py`.
-
-    Raises:
-        ValueError: If there is none; the message lists the names.
+    Args:
+        name, question, notebook, answer: As of `Experiment`.
+        run: Function `(profile, client, refresh) -> DataFrame` that trains and returns one line a trial.
+        tabulate: Function `(Findings) -> DataFrame`, the summary.
+        draw: Function `(Findings) -> dict` of file stem to Axes or Figure.
+        decide: Function `(Findings) -> list of dicts`: verdicts that its trials decide by counting; None for none.
     """
-    if name not in list_experiments():
-        raise ValueError(f"Expected an experiment out of {', '.join(list_experiments())}. Received: {name!r}.")
-    return importlib.import_module(f"{__name__}.{name}").EXPERIMENT
+
+    name: str
+    question: str
+    run: Callable
+    tabulate: Callable
+    draw: Callable
+    decide: Callable | None = None
+    notebook: str | None = None
+    answer: Callable | None = None
+
+    def read(self, profile):
+        """Return the `TrialFindings` of a profile, `"smoke"` or `"full"`."""
+        return TrialFindings(self, profile)
+
+    def train(self, profile, client, refresh):
+        """Run all trials and keep their table."""
+        trials = self.run(profile, client, refresh)
+        path = store.results_dir(profile) / self.name / "trials.csv"
+        store.write_atomically(path, trials.to_csv(index=False, lineterminator="\n"))
 
 
 def run_experiment(experiment, *, workers=None, scheduler=None, client=None, refresh=False):
-    """Return the rows and histories of an experiment in the current profile, training what the store lacks.
+    """Return the findings of an experiment in the current profile, training what the store lacks.
 
     Args:
-        experiment: An `Experiment` or its name.
+        experiment: An `Experiment` or `Trials`.
         workers, scheduler, client, refresh: As in `sweeps.run_all`.
     Returns:
-        `(runs, history)`: DataFrames of exactly the runs its stages ask for.
+        `Findings`.
     """
-    if isinstance(experiment, str):
-        experiment = load_experiment(experiment)
-    runs = pd.DataFrame()
     with contextlib.nullcontext(client) if client else sweeps.cluster(workers, scheduler) as client:
-        if experiment.run is not None:
-            trials = experiment.run(store.profile(), client=client, refresh=refresh)
-            path = store.results_dir() / experiment.name / "trials.csv"
-            store.write_atomically(path, trials.to_csv(index=False, lineterminator="\n"))
-            runs, _ = _stored_trials(experiment, store.results_dir())
-        for stage in experiment.stages:
-            configs = stage(store.profile(), runs)
-            rows = sweeps.run_all(configs, experiment.name, client=client, refresh=refresh)
-            runs = pd.concat([runs, rows], ignore_index=True).drop_duplicates("run_id", ignore_index=True)
-    history = store.read_history(experiment.name)
-    return runs, history[history["run_id"].isin(runs["run_id"])].reset_index(drop=True)
+        experiment.train(store.profile(), client, refresh)
+    return experiment.read(store.profile())
 
 
-def stored_runs(experiment, profile="full"):
-    """Return what the store has of an experiment's runs, training nothing.
+class Findings:
+    """What the rows of a profile say about an experiment.
 
-    The stages are replayed on the stored rows, so that runs of an abandoned grid do not count. As in `run_experiment`,
-    a stage is planned only when all runs of the stages before are there.
-
-    Args:
-        experiment: An `Experiment`.
+    Attributes:
+        experiment: The `Experiment`.
         profile: `"smoke"` or `"full"`.
-    Returns:
-        `(runs, history, missing)`: DataFrames as from `run_experiment`, and how many runs the stages planned so far
-        lack: 0 if the experiment is complete.
+        plans: Dict of part to `Plan`.
+        configs: Dict of `run_id` to `RunConfig`: all that is asked for so far.
+        missing: List of those without a row.
+        runs, history: DataFrames of the rows that are there and of their epochs.
     """
-    root = store.results_dir(profile)
-    if experiment.run is not None:
-        runs, missing = _stored_trials(experiment, root)
-        return runs, store.read_history(experiment.name, root), missing
-    stored, history = store.read_runs(experiment.name, root), store.read_history(experiment.name, root)
-    if stored.empty:
-        return stored, history, len(experiment.stages[0](profile, stored))
-    stored = stored.set_index("run_id", drop=False)
-    asked, runs = {}, pd.DataFrame()
-    for stage in experiment.stages:
-        asked |= {config.run_id: None for config in stage(profile, runs)}
-        runs = stored.loc[[run_id for run_id in asked if run_id in stored.index]].reset_index(drop=True)
-        if missing := len(asked) - len(runs):
-            break
-    return runs, history[history["run_id"].isin(runs["run_id"])].reset_index(drop=True), missing
+
+    def __init__(self, experiment, profile):
+        self.experiment, self.profile = experiment, profile
+        parts = getattr(experiment, profile)
+        parts = parts if isinstance(parts, dict) else {"": parts}
+        root = store.results_dir(profile)
+        rows, history = store.read_runs(experiment.name, root), store.read_history(experiment.name, root)
+        self.plans = {part: Plan(comparison, rows, history) for part, comparison in parts.items()}
+        self.configs = {run_id: config for plan in self.plans.values() for run_id, config in plan.configs.items()}
+        self.missing = list({c.run_id: c for plan in self.plans.values() for c in plan.missing}.values())
+        self.runs = rows[rows["run_id"].isin(self.configs)].reset_index(drop=True)
+        self.history = history[history["run_id"].isin(self.configs)].reset_index(drop=True)
+
+    @property
+    def complete(self):
+        """Whether every run is there."""
+        return not self.missing
+
+    @functools.cached_property
+    def seconds(self):
+        """Seconds of training behind the rows."""
+        return self.runs["train_seconds"].sum() if len(self.runs) else 0.0
+
+    def gap(self):
+        """Say what is missing and, where rows like them tell, what it costs."""
+        known = self.runs.groupby(["model", "epochs"])["train_seconds"].mean() if len(self.runs) else {}
+        costs = [known.get((config.model, config.epochs), np.nan) for config in self.missing]
+        cost = f", about {np.nanmean(costs) * len(costs) / 60:.0f} core-minutes" if np.isfinite(costs).any() else ""
+        here = len(self.configs) - len(self.missing)
+        return f"being measured again: {here} of at least {len(self.configs)} runs are here{cost}"
+
+    def verdicts(self):
+        """Return the raw verdicts on all claims, a list of dicts; `claims.as_table` makes them a table."""
+        rows = [row for plan in self.plans.values() for row in plan.verdicts()]
+        return [row | {"experiment": self.experiment.name} | self._open() for row in rows]
+
+    def _open(self):
+        return {} if self.complete else {"reason": self.gap()}
+
+    def table(self):
+        """Return one line an arm over its fresh seeds.
+
+        Returns:
+            DataFrame: the part (where there are several), what an arm's name says, `num_params, learning_rate, epochs`,
+            `mean, low, high, n` of the test accuracy over the runs that did not collapse, `collapsed` (how many of how
+            many, with a Clopper–Pearson interval where any did) and `sampling`, the test set's own standard error.
+        """
+        tables = [table for part, plan in self.plans.items() if len(table := _levels(plan, self._named(part)))]
+        table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        table.attrs["metric"] = "test_accuracy"
+        return table
+
+    def tuning(self):
+        """Return one line an arm that was tuned: its rate, how many were tried, and how sure the choice is."""
+        lines = [
+            self._named(part) | {"arm": arm, **choice, "note": plan.undecided.get(arm, "")}
+            for part, plan in self.plans.items()
+            for arm, choice in plan.choices.items()
+        ]
+        return pd.DataFrame(lines)
+
+    def notes(self):
+        """Return sentences that belong under the table: the budget check, and levels too low to believe."""
+        sentences = []
+        for part, plan in self.plans.items():
+            control, where = plan.comparison.control, f" ({part})" if len(self.plans) > 1 else ""
+            if budget := plan.budget():
+                sentences.append(
+                    f"Twice the {budget['epochs']} epochs change {control}{where} by {100 * budget['change']:+.2f} "
+                    f"[{100 * budget['low']:.2f}, {100 * budget['high']:.2f}] points over {budget['n']} seeds."
+                )
+            fresh, level = plan.of_role("fresh"), plan.comparison.level
+            if level is not None and len(fresh) and not plan.missing:
+                reached = fresh.loc[fresh["arm"] == control, "test_accuracy"].mean()
+                if reached < level - LOW_LEVEL:
+                    sentences.append(
+                        f"{control}{where} reaches {reached:.1%}, and a plain good recipe {level:.1%} on the same "
+                        "data: a bug until explained."
+                    )
+        return sentences
+
+    def figures(self):
+        """Return a dict of file stem to Axes or Figure: rates tried, accuracies and curves of every part, and more."""
+        drawn = {}
+        for part, plan in self.plans.items():
+            suffix, fresh = f"_{part}" if part else "", plan.of_role("fresh")
+            if plan.choices:
+                chosen = {arm: choice["learning_rate"] for arm, choice in plan.choices.items()}
+                tuning = plan.of_role("tuning").query("arm in @chosen")
+                drawn[f"tuning{suffix}"] = plots.plot_sweep(tuning, y="val_score", hue="arm", chosen=chosen, error=True)
+            levels = _levels(plan, {})
+            drawn[f"accuracy{suffix}"] = plots.plot_intervals(levels, y="arm", metric="test_accuracy", runs=fresh)
+            lines = plan.history.merge(fresh[["run_id", "arm", "seed"]], on="run_id")
+            drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue="arm")
+        return drawn | (self.experiment.more_figures(self) if self.experiment.more_figures else {})
+
+    def answer(self):
+        """Return the answer to the question in one sentence, or that it is being measured again."""
+        if not self.complete:
+            return self.gap()
+        if self.experiment.answer:
+            return self.experiment.answer(self)
+        best = self.table().sort_values("mean").iloc[-1]
+        arm = ", ".join(str(best[name]) for name in next(iter(self.plans.values())).comparison.names)
+        return f"Best: {arm}, {best['mean']:.1%} ({100 * best['low']:.1f} to {100 * best['high']:.1f})."
+
+    def _named(self, part):
+        return {"part": part} if len(self.plans) > 1 else {}
 
 
-def _stored_trials(experiment, root):
-    """Return one line a trial of `trials.csv` with its run's row, and how many of these rows are missing."""
-    path = root / experiment.name / "trials.csv"
-    stored = store.read_runs(experiment.name, root)
-    if stored.empty or not path.exists():
-        return stored.iloc[:0], 1
-    trials = pd.read_csv(path, dtype={"run_id": "str"})
-    runs = trials[["run_id", *trials.columns.difference(stored.columns, sort=False)]].merge(stored, on="run_id")
-    return runs, len(trials) - len(runs)
+class TrialFindings:
+    """What `trials.csv` of a profile says; the attributes and methods of `Findings`, and `trials`.
+
+    Attributes:
+        trials: DataFrame, one line a trial; where trials are runs, with the columns of their rows.
+    """
+
+    plans, configs = {}, {}
+
+    def __init__(self, experiment, profile):
+        self.experiment, self.profile = experiment, profile
+        root = store.results_dir(profile)
+        self.runs, self.history = store.read_runs(experiment.name, root), store.read_history(experiment.name, root)
+        path = root / experiment.name / "trials.csv"
+        self.trials = pd.read_csv(path, dtype={"run_id": "str"}) if path.exists() else pd.DataFrame()
+        self.missing = [] if len(self.trials) else ["trials.csv"]
+        if "run_id" in self.trials:
+            self.runs = self.runs[self.runs["run_id"].isin(self.trials["run_id"])].reset_index(drop=True)
+            new = ["run_id", *self.trials.columns.difference(self.runs.columns, sort=False)]
+            rows = self.trials[new].merge(self.runs, on="run_id")
+            self.missing += ["a run"] * (len(self.trials) - len(rows))
+            self.trials = rows
+
+    complete, seconds, answer = Findings.complete, Findings.seconds, Findings.answer
+
+    def gap(self):
+        """Say that it is not all there."""
+        return "being measured again: its trials are not all here"
+
+    def verdicts(self):
+        """Return the verdicts that are counted from its trials, a list of dicts."""
+        return self.experiment.decide(self) if self.experiment.decide and self.complete else []
+
+    def table(self):
+        """Return its summary."""
+        return self.experiment.tabulate(self)
+
+    def notes(self):
+        """Return no sentences: there is no budget to check."""
+        return []
+
+    def figures(self):
+        """Return a dict of file stem to Axes or Figure."""
+        return self.experiment.draw(self)
 
 
-def grid(arms, rates, seeds=(1,)):
-    """Return every arm (`RunConfig`) at every learning rate with every seed."""
-    return [arm.replace(learning_rate=rate, seed=seed) for arm in arms for rate in rates for seed in seeds]
-
-
-def at_best_rate(arms, rates, seeds, runs, fresh):
-    """Return every arm with the `fresh` seeds, each at the learning rate that won in its rows of `grid`."""
-    configs = []
-    for arm in arms:
-        tuning = runs[runs["run_id"].isin([config.run_id for config in grid([arm], rates, seeds)])]
-        configs += grid([arm], [best_settings(tuning)["learning_rate"]], fresh)
-    return configs
+def _levels(plan, named):
+    """Return one line an arm of a plan, in the order of its declaration."""
+    lines = []
+    for arm, part in plan.of_role("fresh").groupby("arm", sort=False):
+        sound = part.loc[~part["collapsed"], "test_accuracy"]
+        mean, low, high = store.student_interval(sound)
+        count, n = int(part["collapsed"].sum()), len(part)
+        shares = claims.share_interval(count, n) if count else ()
+        lines.append(
+            named
+            | {"arm": arm, **{name: part[name].iloc[0] for name in plan.comparison.names}}
+            | {name: part[name].iloc[0] for name in ("num_params", "learning_rate", "epochs")}
+            | {"mean": mean, "low": low, "high": high, "n": len(sound)}
+            | {"collapsed": f"{count} of {n}" + (f" ({shares[0]:.0%} to {shares[1]:.0%})" if count else "")}
+            | {"sampling": np.sqrt(mean * (1 - mean) / part["test_images"].iloc[0])}
+        )
+    order = {arm: place for place, arm in enumerate(plan.comparison.arms)}
+    return pd.DataFrame(lines).sort_values("arm", key=lambda arms: arms.map(order)) if lines else pd.DataFrame()

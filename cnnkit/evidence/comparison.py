@@ -1,0 +1,336 @@
+"""A comparison is a declaration: which runs, which rates, which seeds and which verdicts all follow from it."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from cnnkit.evidence import claims
+from cnnkit.evidence.claims import Claim, Undecided
+from cnnkit.lab.config import RunConfig
+from cnnkit.lab.store import student_interval
+
+BLOCK = 50  # fresh seeds: the first block is 101 to 150
+LONG_RUN, MOST_LONG = 180, 10  # seconds from which a run is long, and how many seeds such runs have at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """A learning rate that follows another arm's: the one chosen for `arm`, times `factor`."""
+
+    arm: str
+    factor: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Arms that differ in what is compared, each at a learning rate of its own, on the same fresh seeds.
+
+    Args:
+        base: `RunConfig`, what all arms share.
+        by: String, what an arm's name says, in this order, e.g. `"network, pixels"`.
+        arms: Dict of name to dict of `RunConfig` fields, what each changes of the base. `learning_rate` among them
+            fixes the arm's own, as a number or as `Times`.
+        rates: Learning rates that the other arms try, at least five and about a factor of 2 apart: one tuple for all,
+            or a dict by arm.
+        claims: `Claim`s that the arms decide.
+        control: The arm whose budget is checked, at twice the epochs; None for the first.
+        tuning_seeds: Seeds that choose; three or more.
+        tuned_with: Dict of `RunConfig` fields by which tuning runs are shorter, where a whole one is too dear.
+        block: Integer, which fresh seeds: 1 for 101 to 150, 2 for 151 to 200 ...: a comparison that is redesigned after
+            its fresh runs were seen takes the next.
+        looks: 1 or 2. With 2, claims that the planned seeds leave open get as many as would decide them, up to 20, and
+            both looks decide at half the error.
+        seeds: Integer, fresh seeds; None plans them from the tuning runs.
+        longer_seeds: Integer, seeds of the budget check; 0 for a smoke run, or where the budget is the question.
+        level: Float, test accuracy that a plain good recipe gives on the same data, or None: a control arm that lies 3
+            points below it is a bug until explained.
+    Raises:
+        ValueError: If the declaration contradicts itself; the message says where.
+    """
+
+    base: RunConfig
+    by: str
+    arms: dict
+    rates: tuple | dict = ()
+    claims: tuple[Claim, ...] = ()
+    control: str | None = None
+    tuning_seeds: tuple = (1, 2, 3)
+    tuned_with: dict = dataclasses.field(default_factory=dict)
+    block: int = 1
+    looks: int = 1
+    seeds: int | None = None
+    longer_seeds: int = 3
+    level: float | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "control", self.control or next(iter(self.arms), None))
+        _check(self)
+
+    @functools.cached_property
+    def names(self):
+        """The columns that an arm's name fills: `("network", "pixels")`."""
+        return tuple(name.strip() for name in self.by.split(","))
+
+    @functools.cached_property
+    def configs(self):
+        """Dict of arm to its `RunConfig`, but for learning rate and seed where these are chosen."""
+        own = {arm: {k: v for k, v in fields.items() if not isinstance(v, Times)} for arm, fields in self.arms.items()}
+        return {arm: self.base.replace(**fields) for arm, fields in own.items()}
+
+    def rates_of(self, arm):
+        """Return the learning rates that an arm tries, rising; empty where it has its own."""
+        if "learning_rate" in self.arms[arm]:
+            return ()
+        return tuple(sorted(self.rates[arm] if isinstance(self.rates, dict) else self.rates))
+
+    def small(self, rates=2, seeds=2, **changes):
+        """Return this comparison in smoke: the base changed, `rates` learning rates an arm, one tuning seed, no looks.
+
+        Args:
+            rates: Integer, how many rates from the middle of each grid.
+            seeds: Integer, fresh seeds.
+            **changes: Fields of the base, e.g. `dataset="digits", epochs=2`; an arm's own fields win.
+        """
+        few = {arm: _middle(self.rates_of(arm), rates) for arm in self.arms}
+        how = {"tuning_seeds": (1,), "seeds": seeds, "longer_seeds": 0, "looks": 1, "tuned_with": {}, "level": None}
+        return dataclasses.replace(self, base=self.base.replace(**changes), rates=few, **how)
+
+
+class Plan:
+    """What a comparison asks for, as far as the rows there are decide it: the tuning runs first, then the fresh ones.
+
+    Args:
+        comparison: A `Comparison`.
+        rows, history: DataFrames of the store's runs and epochs, those of others among them.
+
+    Attributes:
+        configs: Dict of `run_id` to `RunConfig`, in the order in which they are to be trained.
+        missing: List of the configs without a row.
+        rows: DataFrame of the rows that are there, with `arm`, `role` (tuning, fresh, longer), the columns that an
+            arm's name fills, and `collapsed`; a run that serves two arms has two lines.
+        choices: Dict of arm to what `claims.choose_rate` returned.
+        undecided: Dict of arm to why no learning rate can be chosen for it.
+        seeds: List of the fresh seeds, in order; `first` of them belong to the first look.
+    """
+
+    def __init__(self, comparison, rows, history):
+        self.comparison, self.history = comparison, history
+        self.configs, self.choices, self.undecided, self.seeds, self.first = {}, {}, {}, [], 0
+        stored, entries = rows.drop_duplicates("run_id").set_index("run_id", drop=False), []
+        for stage in (self._tune, self._confirm, self._look_again, self._run_longer):
+            for config, arm, role in stage():
+                self.configs[config.run_id] = config
+                entries.append((config.run_id, arm, role))
+            self.missing = [config for run_id, config in self.configs.items() if run_id not in stored.index]
+            known = [entry for entry in entries if entry[0] in stored.index]
+            self.rows = self._labelled(stored.loc[[entry[0] for entry in known]], known)
+            if self.missing:
+                break
+
+    def _labelled(self, rows, entries):
+        rows = rows.reset_index(drop=True)
+        rows = rows.assign(arm=[arm for _, arm, _ in entries], role=[role for *_, role in entries], collapsed=False)
+        for place, name in enumerate(self.comparison.names):
+            rows[name] = [arm.split(", ")[place] for arm in rows["arm"]]
+        fresh = rows["role"] == "fresh"
+        if fresh.any():
+            rows.loc[fresh, "collapsed"] = claims.find_collapsed(rows[fresh])
+        return rows
+
+    def of_role(self, role):
+        """Return its rows of one role: `"tuning"`, `"fresh"` or `"longer"`."""
+        return self.rows[self.rows["role"] == role]
+
+    def verdicts(self):
+        """Return the verdicts on the comparison's claims, a list of dicts as `claims.decide` gives them."""
+        fresh = self.of_role("fresh").iloc[: 0 if self.missing else None]
+        return [self._verdict(claim, fresh) for claim in self.comparison.claims]
+
+    def budget(self):
+        """Return what twice the epochs change for the control arm, or None before these runs are there.
+
+        Returns:
+            Dict: `epochs` (of the comparison), `change` of test accuracy with `low` and `high`, and `n`.
+        """
+        longer, fresh = (self.of_role(role).set_index("seed") for role in ("longer", "fresh"))
+        if longer.empty or self.missing:
+            return None
+        control = fresh[fresh["arm"] == self.comparison.control]["test_accuracy"]
+        change, low, high = student_interval(longer["test_accuracy"] - control)
+        epochs = self.comparison.configs[self.comparison.control].epochs
+        return {"epochs": epochs, "change": change, "low": low, "high": high, "n": len(longer)}
+
+    def _tune(self):
+        for seed in self.comparison.tuning_seeds:  # a seed of every rate before the next: the curves show early
+            for arm, config in self.comparison.configs.items():
+                if isinstance(self.comparison.arms[arm].get("learning_rate"), Times):
+                    continue
+                for rate in self.comparison.rates_of(arm) or (config.learning_rate,):
+                    yield config.replace(learning_rate=rate, seed=seed, **self.comparison.tuned_with), arm, "tuning"
+
+    def _confirm(self):
+        self._choose()
+        self.first = self.comparison.seeds or self._planned()
+        self.seeds = _fresh_seeds(self.comparison.block, self.first)
+        yield from self._at_rates(self.seeds)
+
+    def _look_again(self):
+        if self.comparison.looks == 2:
+            verdicts = [self._verdict(claim, self.of_role("fresh")) for claim in self.comparison.claims]
+            needed = max((v.get("needed", 0) for v in verdicts if v.get("needed", 0) > self.first), default=self.first)
+            self.seeds = _fresh_seeds(self.comparison.block, int(min(needed, max(self._most(), self.first))))
+            yield from self._at_rates(self.seeds[self.first :])
+
+    def _run_longer(self):
+        arm = self.comparison.control
+        if self._rate(arm) is not None:
+            config = self.comparison.configs[arm]
+            config = config.replace(learning_rate=self._rate(arm), epochs=2 * config.epochs)
+            for seed in self.seeds[: self.comparison.longer_seeds]:
+                yield config.replace(seed=seed), arm, "longer"
+
+    def _at_rates(self, seeds):
+        for seed in seeds:
+            for arm, config in self.comparison.configs.items():
+                if self._rate(arm) is not None:
+                    yield config.replace(learning_rate=self._rate(arm), seed=seed), arm, "fresh"
+
+    def _choose(self):
+        for arm in self.comparison.arms:
+            if not self.comparison.rates_of(arm):
+                continue
+            try:
+                self.choices[arm] = choice = claims.choose_rate(self._scores(arm))
+                if choice["tried"] < claims.LEAST_RATES:
+                    wanted = f"the protocol asks for {claims.LEAST_RATES}"
+                    raise Undecided(f"{choice['tried']} learning rates tried for {arm}: {wanted}")
+                if choice["at_edge"]:
+                    raise Undecided(f"the best learning rate of {arm} is at the edge of its grid")
+            except Undecided as why:
+                self.undecided[arm] = str(why)
+
+    def _scores(self, arm):
+        """Return the validation scores of an arm's tuning runs: a line a rate, a column a seed."""
+        tuning = self.of_role("tuning").query("arm == @arm")
+        scores = tuning.assign(val_score=tuning["val_score"].where(tuning["status"] == "completed"))
+        return scores.pivot(index="learning_rate", columns="seed", values="val_score").sort_index()
+
+    def _rate(self, arm):
+        """Return an arm's learning rate, or None where none could be chosen."""
+        own = self.comparison.arms[arm].get("learning_rate")
+        if isinstance(own, Times):
+            return None if self._rate(own.arm) is None else own.factor * self._rate(own.arm)
+        return self.choices.get(arm, {}).get("learning_rate") if own is None else own
+
+    def _planned(self):
+        """Return how many seeds the claim that needs most of them asks for, from the deviations of the tuning runs."""
+        error, counts = claims.ERROR / self.comparison.looks, []
+        for claim in self.comparison.claims:
+            margin = np.log(claim.margin) if claim.ratio else claim.margin
+            if claim.unit.endswith("accuracy") and margin > 0:
+                counts.append(claims.plan_seeds(self._deviation(claim), margin, error, self._most()))
+        return max(counts, default=claims.LEAST_SEEDS)
+
+    def _deviation(self, claim):
+        """Return the standard deviation over tuning seeds of the claim's difference, in validation accuracy."""
+        signs = dict.fromkeys(claim.arms, 0)
+        for sign, pair in ((1, (claim.better, claim.worse)), (-1, claim.beside)):
+            for side, arm in zip((sign, -sign), pair, strict=False):
+                signs[arm] += side
+        scores = [sign * self._scores(arm).loc[self._rate(arm)] for arm, sign in signs.items() if self._is_tuned(arm)]
+        return sum(scores).std() if len(scores) == len(signs) else np.nan
+
+    def _is_tuned(self, arm):
+        return self._rate(arm) is not None and not isinstance(self.comparison.arms[arm].get("learning_rate"), Times)
+
+    def _most(self):
+        tuning = self.of_role("tuning")
+        share = self.comparison.base.epochs / self.comparison.tuned_with.get("epochs", self.comparison.base.epochs)
+        long = tuning["train_seconds"].median() * share > LONG_RUN
+        return MOST_LONG if long else claims.MOST_SEEDS
+
+    def _verdict(self, claim, fresh):
+        looks, first = self.comparison.looks, fresh[fresh["seed"].isin(self.seeds[: self.first])]
+        verdict = claims.decide(claim, first, self.history, looks=looks)
+        if verdict["verdict"] == "INCONCLUSIVE" and len(fresh) > len(first):
+            verdict = claims.decide(claim, fresh, self.history, looks=looks)
+        if why := next((self.undecided[arm] for arm in claim.arms if arm in self.undecided), None):
+            verdict |= {"verdict": "INCONCLUSIVE", "reading": "", "p": np.nan, "reason": why}
+        text, budget = claim.text, self.budget()
+        if budget and claim.unit == "test_accuracy" and budget["change"] > claim.margin:
+            text = f"{text.removesuffix('.')}, after {budget['epochs']} epochs."
+        return verdict | {"text": text, "conditions": self._conditions(claim)}
+
+    def _conditions(self, claim):
+        """Say under which conditions a claim was tested: data, images, networks, epochs and learning rates."""
+        configs = [self.comparison.configs[arm] for arm in claim.arms]
+        images = {f"{c.train_size:,} images of {c.dataset}" if c.train_size else f"all of {c.dataset}" for c in configs}
+        rates = [f"{self._rate(arm):.3g} ({arm})" for arm in claim.arms if self._rate(arm) is not None]
+        return "; ".join(
+            [
+                " and ".join(sorted(images)),
+                " and ".join(sorted({config.model for config in configs})),
+                f"{' and '.join(sorted({str(config.epochs) for config in configs}))} epochs",
+                f"learning rates {', '.join(rates) or 'open'}",
+            ]
+        )
+
+
+def _middle(rates, count):
+    first = max(0, (len(rates) - count) // 2)
+    return rates[first : first + count]
+
+
+def _fresh_seeds(block, count):
+    first = 101 + BLOCK * (block - 1)
+    return list(range(first, first + count))
+
+
+def _check(comparison):
+    names, arms = comparison.names, comparison.arms
+    if len(arms) < 2:
+        raise ValueError(f"Expected at least two arms to compare. Received: {', '.join(arms) or 'none'}.")
+    if wrong := [arm for arm in arms if len(arm.split(", ")) != len(names)]:
+        raise ValueError(f"Expected arms named by {comparison.by!r}. Received: {wrong[0]!r}.")
+    _check_rates(comparison)
+    seen = {}
+    for arm, config in comparison.configs.items():
+        rate = arms[arm].get("learning_rate")
+        place = (config.run_id, comparison.rates_of(arm), rate)
+        if place in seen:
+            raise ValueError(f"Expected arms that differ. Received: {seen[place]!r} and {arm!r}, the same runs.")
+        seen[place] = arm
+    for claim in comparison.claims:
+        if unknown := [arm for arm in claim.arms if arm not in arms]:
+            raise ValueError(
+                f"Expected the arms of claim {claim.id} out of {'; '.join(arms)}. Received: {'; '.join(unknown)}."
+            )
+        if claim.better == claim.worse and isinstance(claim.metric, str):
+            raise ValueError(
+                f"Expected two arms, or two metrics, for claim {claim.id}. Received: {claim.better!r} twice."
+            )
+    if comparison.control not in arms:
+        raise ValueError(f"Expected control out of {'; '.join(arms)}. Received: {comparison.control!r}.")
+    rules = {
+        "block": (comparison.block >= 1, "1 or more"),
+        "looks": (comparison.looks in (1, 2), "1 or 2"),
+        "seeds": (
+            comparison.seeds is None or 1 <= comparison.seeds <= claims.MOST_SEEDS,
+            f"at most {claims.MOST_SEEDS}, or None to plan them (a claim that needs more stays INCONCLUSIVE)",
+        ),
+        "tuning_seeds": (all(0 < seed <= 100 for seed in comparison.tuning_seeds), "from 1 to 100"),
+    }
+    for name, (fine, expected) in rules.items():
+        if not fine:
+            raise ValueError(f"Expected {name} {expected}. Received: {name}={getattr(comparison, name)}.")
+
+
+def _check_rates(comparison):
+    arms, rates = comparison.arms, comparison.rates
+    for arm, changes in arms.items():
+        own = changes.get("learning_rate")
+        if isinstance(own, Times) and (own.arm not in arms or isinstance(arms[own.arm].get("learning_rate"), Times)):
+            raise ValueError(f"Expected {arm!r} to follow an arm with a rate of its own. Received: {own.arm!r}.")
+        if own is None and not (rates.get(arm) if isinstance(rates, dict) else rates):
+            raise ValueError(f"Expected learning rates for {arm!r}, or one of its own. Received: none.")
