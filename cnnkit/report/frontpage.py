@@ -7,14 +7,13 @@ import pandas as pd
 
 from cnnkit import HOME
 from cnnkit.lab import store
-from cnnkit.plots.wording import markdown_table
+from cnnkit.plots import markdown_table
 from cnnkit.report import gallery, notebooks
 
-ROOT = HOME
 MARKS = re.compile(r"(<!-- notebooks: written by `make results` -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
 
 
-def write(root=ROOT):
+def write(root=HOME):
     """Write the table of notebooks between its two marks in `README.md`.
 
     Raises:
@@ -27,28 +26,25 @@ def write(root=ROOT):
     store.write_atomically(path, text)
 
 
-def table(root=ROOT):
+def table(root=HOME):
     """Return a frame of strings, a line a notebook: its link, question, answer and cost."""
-    chapters = gallery.stored_chapters()
-    return pd.DataFrame([_line(source, chapters, Path(root)) for source in notebooks.list_sources(root)])
+    found = gallery.all_findings().values()
+    return pd.DataFrame([_line(source, found, Path(root)) for source in notebooks.list_sources(root)])
 
 
-def _line(source, chapters, root):
-    mine = [chapter for chapter in chapters if chapter.experiment.notebook == source.stem]
-    title = re.search(r"^# # \d+ ?[·:]? ?(.*)$", source.read_text(), re.MULTILINE)[1]
-    seconds = sum(chapter.runs["train_seconds"].sum() for chapter in mine if len(chapter.runs))
+def _line(source, found, root):
+    mine = [one for one in found if one.experiment.notebook == source.stem]
+    title = re.search(r"^# # \w+ ?[·:]? ?(.*)$", source.read_text(), re.MULTILINE)[1]
+    seconds = sum(one.seconds for one in mine)
     built = (root / "notebooks" / f"{source.stem}.ipynb").exists()
     name = f"[{source.stem}](notebooks/{source.stem}.ipynb)" if built else f"{source.stem} (source only)"
+    open_ = [one.experiment.name for one in mine if not one.complete]
+    answers = [one.answer() for one in mine if one.complete] + [f"Being measured again: {', '.join(open_)}."] * bool(
+        open_
+    )
     return {
         "Notebook": name,
         "Question": title[:1].upper() + title[1:],
-        "Answer": " ".join(map(_answer, mine)) or "Read it there.",
+        "Answer": " ".join(answers) or "Read it there.",
         "Cost of its rows": f"{seconds / 60:.0f} min of one core" if seconds else "–",
     }
-
-
-def _answer(chapter):
-    experiment = chapter.experiment
-    if chapter.missing:
-        return f"`{experiment.name}` is still to be run in full."
-    return experiment.answer(chapter.runs) if experiment.answer else f"See [{experiment.name}](results/README.md)."

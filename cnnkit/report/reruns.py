@@ -1,8 +1,7 @@
 """Train stored rows again and compare.
 
 A row made on this kind of CPU (or GPU) with these versions must come out bit for bit. One from elsewhere must come out
-within the spread of the seeds of its arm, so that an arm of one or two seeds from elsewhere cannot be checked. A row
-for which nothing was trained holds counts of exact sums, and must come out bit for bit everywhere.
+within the spread of the seeds of its arm, so that an arm of one or two seeds from elsewhere cannot be checked.
 """
 
 import contextlib
@@ -15,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from cnnkit import data
-from cnnkit.course import load_experiment
 from cnnkit.lab import store, sweeps
 from cnnkit.lab.config import RunConfig
 from cnnkit.lab.provenance import cpu_name, gpu_names, provenance
@@ -51,7 +49,7 @@ def check_reruns(rows, history, sample, seed):
     if not chosen:
         return
     with _empty_store():
-        configs = [load_experiment(row["experiment"]).config.from_row(row) for row in chosen]
+        configs = [RunConfig.from_row(row) for row in chosen]
         again = sweeps.run_all(configs, "verify").set_index("run_id", drop=False)
         again_history = store.read_history("verify")
     for row in chosen:
@@ -76,12 +74,10 @@ def _empty_store():
 def _with_spread(rows):
     """Add whether a row was made on what is `here`, and its arm's `seeds` and `deviation` of the test accuracy."""
     arm = ["experiment", *(field.name for field in dataclasses.fields(RunConfig) if field.name != "seed")]
-    rows = rows.reindex(columns=rows.columns.union([*arm, "num_params", "test_accuracy"], sort=False))
     accuracy = rows.groupby(arm, dropna=False)["test_accuracy"]
     place = (gpu_names() or [cpu_name()])[0]
     here = rows["device"].str.startswith(place) & (rows["keras"] == keras.__version__)
     here &= rows["backend"] == provenance()["backend"]
-    here |= rows["num_params"].isna()  # nothing was trained, and exact sums are the same everywhere
     return rows.assign(deviation=accuracy.transform("std"), seeds=accuracy.transform("size"), here=here)
 
 
@@ -112,16 +108,13 @@ def _compare(old, new, old_history, new_history):
     name = f"re-run of {old['run_id']} ({old['model']} on {old['dataset']}, seed {old['seed']}, {old['experiment']})"
     if new["status"] == "failed":
         return "FAIL", f"{name}: {new['error']}"
-    exact = pd.isna(old["num_params"])
-    if exact or all(old[column] == new[column] for column in PLACE):
-        free = FREE.union(PLACE) if exact else FREE
-        differ = [column for column in new.index if column not in free and not _same(old.get(column), new[column])]
+    if all(old[column] == new[column] for column in PLACE):
+        differ = [column for column in new.index if column not in FREE and not _same(old.get(column), new[column])]
         differ += [] if _same_epochs(old_history, new_history) else ["history"]
-        why = "exact sums" if exact else "same device and versions"
+        why = "(same device and versions)"
         if differ:
-            return "FAIL", f"{name}: {_tell(differ, old, new)}; the same bits were due ({why})"
-        result = "" if exact else f", test accuracy {new['test_accuracy']:.2%}"
-        return "ok", f"{name}: bit for bit ({why}){result}"
+            return "FAIL", f"{name}: {_tell(differ, old, new)}; the same bits were due {why}"
+        return "ok", f"{name}: bit for bit {why}, test accuracy {new['test_accuracy']:.2%}"
     return _compare_loosely(name, old, new)
 
 
