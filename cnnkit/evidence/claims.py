@@ -321,14 +321,19 @@ def _verdict(low, high, margin, better_censored=0, worse_censored=0):
 
 
 def _decide_collapse(claim, arms, looks):
-    """Decide how many more runs of worse collapse: the difference of two shares, each with its exact interval."""
-    counts = {name: (int(arm["collapsed"].sum()), len(arm)) for name, arm in arms.items()}
-    (better, n), (worse, _) = counts[claim.better], counts[claim.worse]
+    """Decide how many more runs of worse collapse, by the interval of a difference of shares.
 
-    def interval(error):  # both shares are inside theirs with at least 1 - error, paired or not
-        low_better, high_better = share_interval(better, n, error / 2)
-        low_worse, high_worse = share_interval(worse, n, error / 2)
-        return low_worse - high_better, high_worse - low_better
+    Source: Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10.
+    """
+    (better, n), (worse, _) = ((int(arms[name]["collapsed"].sum()), len(arms[name])) for name in claim.arms)
+
+    def interval(error):
+        of_better, of_worse = (
+            stats.binomtest(count, n).proportion_ci(1 - error, method="wilson") for count in (better, worse)
+        )
+        down = np.hypot(worse / n - of_worse.low, of_better.high - better / n)
+        up = np.hypot(of_worse.high - worse / n, better / n - of_better.low)
+        return (worse - better) / n - down, (worse - better) / n + up
 
     low, high = interval(ERROR / looks)
     effect, side = (worse - better) / n, 0 if (worse - better) / n > claim.margin else 1
