@@ -1,62 +1,89 @@
-"""The page of corrections: what it names exists, what it shows is the table's, and nothing is quoted that is unread."""
+"""The page of corrections: its figures are the table's, what waits says so, and every row says how we know."""
 
 import re
+from importlib import resources
 
 import pandas as pd
 import pytest
 
-from cnnkit.course import facts
 from cnnkit.report import corrections, gallery
 
-ALL = [correction for topic in corrections.TOPICS.values() for correction in topic]
+TEMPLATE = resources.files("cnnkit.report").joinpath("corrections.md").read_text(encoding="utf-8")
+ROWS = [line.strip("| ").split(" | ") for line in TEMPLATE.splitlines() if re.match(r"\| (?!---|Articles say)", line)]
+NAMES = sorted(set(re.findall(r"{{(.*?)}}", TEMPLATE)))
 
 
+@pytest.fixture(scope="module")
 def table():
     return gallery.claims_table()
 
 
-def test_every_figure_is_a_fact_or_a_claim():
-    known = set(table()["id"])
-    assert not {name for correction in ALL for name in correction.figures} - known
-    assert len(ALL) == len({correction.said for correction in ALL}) == 38
+def line(name, **changes):
+    """A frame in which every name of the template has a line, and this one these values."""
+    rows = [{"id": name, "text": "It is so.", "experiment": "", "effect": 6.25, "unit": "apples", "verdict": "FALSE"}]
+    rows += [rows[0] | {"id": other} for other in NAMES if other != name]
+    rows[0] |= changes
+    return pd.DataFrame([{"reason": "computed", "margin": 1.0} | row for row in rows])
 
 
-@pytest.mark.parametrize("correction", ALL, ids=lambda correction: correction.said[:40])
-def test_every_correction_says_how_we_know(correction):
-    ways = [way.split(":")[0] for way in correction.known.split("; ") if ":" in way or way == correction.known]
-    assert set(ways) <= {"computed", "read", "second-hand", "definition"} and ways
-    computed = {fact.id for fact in facts.FACTS} & set(correction.figures)
-    assert ("computed" in correction.known) == bool(computed)
-    assert correction.said.endswith(".") and correction.right.endswith(".")
+def test_every_name_of_the_template_is_a_line_of_claims(table):
+    page = corrections.page(table)
+    assert set(NAMES) <= set(table["id"])
+    assert "32: 6.25 positions a side (`conv1-of-32`)<br>" in page and "{" not in page
+    assert all(re.fullmatch(r"\|( [^|]+ \|){4}", row) for row in page.splitlines() if row.startswith("|"))
 
 
-def test_facts_that_contradict_a_text_are_false():
-    """A corrected text has a fact that is FALSE, or TRUE on a condition only."""
-    verdicts = table().set_index("id")["verdict"]
-    for correction in ALL:
-        computed = [verdicts[name] for name in correction.figures if verdicts[name] in ("TRUE", "FALSE", "CONDITIONAL")]
-        assert not computed or set(computed) != {"TRUE"}, correction.said
+@pytest.mark.parametrize("row", ROWS, ids=[row[0][:40] for row in ROWS])
+def test_every_row_says_how_we_know(row, table):
+    said, right, figures, known = row
+    experiments = table.set_index("id")["experiment"]
+    ways = {"measured" if experiments[name] else "computed" for name in re.findall(r"{{(.*?)}}", figures)}
+    assert {way for way in ("computed", "measured") if way in known} == ways
+    assert ways or figures in ("none", "none yet") and re.match("read: |second-hand: |definition", known)
+    assert said.endswith(".") and right.endswith(".")
 
 
-def test_the_page_shows_the_figures_of_the_table():
-    lines = table()
-    page = corrections.page(lines)
-    assert "`conv1-of-32`: 6.25 positions a side<br>" in page
-    lines.loc[lines["id"] == "conv1-of-32", "effect"] = 7.5
-    assert "`conv1-of-32`: 7.5 positions a side<br>" in corrections.page(lines)
-    assert page.count("\n| ") == len(ALL) + 2 * len(corrections.TOPICS)
-    assert all(re.fullmatch(r"\|( [^|]+ \|){4}", line) for line in page.splitlines() if line.startswith("|"))
+def test_a_correction_rests_on_something_that_is_not_simply_true(table):
+    verdicts = table.set_index("id")["verdict"]
+    for said, _, figures, known in ROWS:
+        names = re.findall(r"{{(.*?)}}", figures)
+        assert "read: " in known or not names or set(verdicts[names]) != {"TRUE"}, said
 
 
-def test_claims_show_their_verdict_and_open_questions_are_said_to_be_open():
-    lines = table()
-    claim = lines["id"] == "drop-settles"
-    lines.loc[claim, ["verdict", "effect", "low", "high"]] = "SUPPORTED", 0.3, 0.2, 0.4
-    page = corrections.page(lines)
-    assert "throughout. **SUPPORTED**, +0.3 nats [+0.2, +0.4]" in page
-    assert "Still open here: accuracy by resolution." in page and "Read, not computed." in page
+def test_a_name_that_is_no_line_is_named(table):
+    with pytest.raises(ValueError, match="Received: conv1-of-32, pool"):
+        corrections.page(table[~table["id"].isin(["conv1-of-32", "pool-wider-than-stride"])])
 
 
-def test_a_claim_whose_experiment_is_not_here_is_open():
-    nothing = corrections.page(pd.DataFrame(columns=["id", "verdict"]))
-    assert "`conv1-of-32`: still open here." in nothing
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "6.25 apples (`drop-settles`)"),
+        ({"unit": "a|b"}, "6.25 a\\|b (`drop-settles`)"),
+        ({"experiment": float("nan")}, "6.25 apples (`drop-settles`)"),  # as `read_csv` has it
+        (
+            {
+                "experiment": "x",
+                "effect": float("nan"),
+                "reason": "being measured again: 3 of at least 9 runs are here",
+            },
+            "being measured again (`drop-settles`)",
+        ),
+        (
+            {"experiment": "x", "reason": "being measured again: 3 of at least 9 runs are here"},
+            "being measured again (`drop-settles`)",
+        ),
+        (
+            {"experiment": "x", "effect": float("nan"), "verdict": "INCONCLUSIVE", "reason": "2 of 10 runs failed"},
+            "It is so. **INCONCLUSIVE**: 2 of 10 runs failed (`drop-settles`)",
+        ),
+        (
+            {"experiment": "x", "effect": 0.3, "verdict": "SUPPORTED", "unit": "train_loss", "low": 0.2, "high": 0.4}
+            | {"n": 8, "margin": 0.02},
+            "It is so. **SUPPORTED**, +0.3 nats [0.2, 0.4], n = 8, margin 0.02 (`drop-settles`)",
+        ),
+    ],
+)
+def test_how_a_figure_is_told(changes, told):
+    page = corrections.page(line("drop-settles", **changes))
+    assert f"<br>{told} | measured" in page

@@ -10,7 +10,7 @@ def step_ratio(optimizer):
     """How much further a step moves a weight whose gradient is 128 times as large."""
     weights = keras.Variable([0.0, 0.0])
     optimizer.apply([ops.convert_to_tensor([1.0, 128.0])], [weights])
-    near, far = ops.convert_to_numpy(weights)
+    near, far = weights.numpy()
     return far / near
 
 
