@@ -96,6 +96,10 @@ class Comparison:
         how = {"tuning_seeds": (1,), "seeds": seeds, "longer_seeds": 0, "looks": 1, "tuned_with": {}, "level": None}
         return dataclasses.replace(self, base=self.base.replace(**changes), rates=few, **how)
 
+    def plan(self, rows, history):
+        """Return the `Plan` that follows from the rows and epochs there are, those of others among them."""
+        return Plan(self, rows, history)
+
 
 class Plan:
     """What a comparison asks for, as far as the rows there are decide it: the tuning runs first, then the fresh ones.
@@ -153,9 +157,9 @@ class Plan:
         Returns:
             Dict: `epochs` (of the comparison), `change` of test accuracy with `low` and `high`, and `n`.
         """
-        longer, fresh = (self.of_role(role).set_index("seed") for role in ("longer", "fresh"))
-        if longer.empty or self.missing:
+        if self.of_role("longer").empty or self.missing:
             return None
+        longer, fresh = (self.of_role(role).set_index("seed") for role in ("longer", "fresh"))
         control = fresh[fresh["arm"] == self.comparison.control]["test_accuracy"]
         change, low, high = student_interval(longer["test_accuracy"] - control)
         epochs = self.comparison.configs[self.comparison.control].epochs
@@ -251,7 +255,9 @@ class Plan:
         return MOST_LONG if long else claims.MOST_SEEDS
 
     def _verdict(self, claim, fresh):
-        looks, first = self.comparison.looks, fresh[fresh["seed"].isin(self.seeds[: self.first])]
+        looks, first = self.comparison.looks, fresh
+        if len(self.seeds) > self.first:
+            first = fresh[fresh["seed"].isin(self.seeds[: self.first])]
         verdict = claims.decide(claim, first, self.history, looks=looks)
         if verdict["verdict"] == "INCONCLUSIVE" and len(fresh) > len(first):
             verdict = claims.decide(claim, fresh, self.history, looks=looks)
@@ -328,6 +334,11 @@ def _check(comparison):
 
 def _check_rates(comparison):
     arms, rates = comparison.arms, comparison.rates
+    for tried in rates.values() if isinstance(rates, dict) else [rates]:
+        if len(set(tried)) < len(tried):
+            raise ValueError(f"Expected learning rates that differ. Received: {tried}.")
+    if isinstance(rates, dict) and (unknown := [arm for arm in rates if arm not in arms]):
+        raise ValueError(f"Expected learning rates of {'; '.join(arms)}. Received: {'; '.join(unknown)}.")
     for arm, changes in arms.items():
         own = changes.get("learning_rate")
         if isinstance(own, Times) and (own.arm not in arms or isinstance(arms[own.arm].get("learning_rate"), Times)):

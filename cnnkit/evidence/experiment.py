@@ -11,7 +11,7 @@ import pandas as pd
 from cnnkit import plots
 from cnnkit.evidence import claims
 from cnnkit.evidence.claims import Claim
-from cnnkit.evidence.comparison import Comparison, Plan, Times
+from cnnkit.evidence.comparison import Comparison, Times
 from cnnkit.lab import store, sweeps
 
 __all__ = ["Claim", "Comparison", "Experiment", "Findings", "Times", "Trials", "run_experiment"]
@@ -117,7 +117,7 @@ class Findings:
         parts = parts if isinstance(parts, dict) else {"": parts}
         root = store.results_dir(profile)
         rows, history = store.read_runs(experiment.name, root), store.read_history(experiment.name, root)
-        self.plans = {part: Plan(comparison, rows, history) for part, comparison in parts.items()}
+        self.plans = {part: comparison.plan(rows, history) for part, comparison in parts.items()}
         self.configs = {run_id: config for plan in self.plans.values() for run_id, config in plan.configs.items()}
         self.missing = list({c.run_id: c for plan in self.plans.values() for c in plan.missing}.values())
         self.runs = rows[rows["run_id"].isin(self.configs)].reset_index(drop=True)

@@ -54,11 +54,9 @@ def count_right(images, references, labels, reference_labels, metric):
 def run(profile, client, refresh):
     """Count for every data set, metric and split, keeping each as soon as it is there."""
     path = store.results_dir(profile) / "knn" / "trials.csv"
-    trials = (
-        pd.DataFrame(columns=["dataset", "metric", "split"])
+    trials = pd.DataFrame(columns=["dataset", "metric", "split"])
     if path.exists() and not refresh:
         trials = pd.read_csv(path)
-    )
     for name, size in SETS[profile]:
         dataset = data.load_dataset(name, train_size=size)
         for metric in METRICS:
