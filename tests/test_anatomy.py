@@ -293,6 +293,18 @@ def test_registered_models_macs_and_parameters(name):
     assert totals.macs == pytest.approx(profiled_macs(model) - SURPLUS.get(name, 0), rel=0.05)
 
 
+def test_a_locally_connected_layer_has_a_row_of_its_own_kind():
+    table = layer_table(models.create_model("local_net", (32, 32, 3), 10)).set_index("layer")
+    assert table.at["local1", "macs"] == 14 * 14 * 5 * 75 and table.at["local2", "receptive_field"] == 9
+    assert table.at["local1", "num_params"] == 14 * 14 * 5 * 76
+
+
+def test_a_sketch_has_the_same_anatomy():
+    sketch, model = (build("caffe_quick", (32, 32, 3), 10) for build in (models.sketch_model, models.create_model))
+    assert anatomy.describe(sketch) == anatomy.describe(model)
+    assert all(weight._value is None for weight in sketch.weights)  # nothing was allocated on the way
+
+
 def test_row_10_half_the_size_and_twice_the_filters_keep_the_cost():
     early = chain((32, 32, 16), layers.Conv2D(16, 3, padding="same"))
     late = chain((16, 16, 32), layers.Conv2D(32, 3, padding="same"))

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.models.layers import RBF, LocalResponseNormalization, SparseConv2D, SubSampling, scaled_tanh
+from cnnkit.models.layers import LocalResponseNormalization
+from cnnkit.models.lenet import RBF, SparseConv2D, SubSampling, scaled_tanh
+from cnnkit.models.sharing import LocallyConnected2D
 
 RANDOM = np.random.default_rng(1)
 
@@ -86,11 +88,55 @@ def test_rbf_is_minus_the_squared_distance_and_has_no_weights():
     assert layer.count_params() == 0
 
 
+@pytest.mark.parametrize("kernel_size, strides, side", [(3, 1, 6), (5, 2, 9), (2, 3, 8), (1, 1, 3)])
+def test_locally_connected_has_weights_of_its_own_at_every_place(kernel_size, strides, side):
+    layer, x = LocallyConnected2D(4, kernel_size, strides, activation="relu"), normal(2, side, side + 1, 3)
+    layer.build(x.shape)
+    layer.set_weights([kernel := normal(*layer.kernel.shape), bias := normal(*layer.bias.shape)])
+    y = output(layer, x)
+    _, height, width, filters = y.shape
+    expected = np.empty_like(y)
+    for place, (row, column) in enumerate(np.ndindex(height, width)):
+        top, left = row * strides, column * strides
+        window = x[:, top : top + kernel_size, left : left + kernel_size].reshape(len(x), -1)
+        expected[:, row, column] = np.maximum(window @ kernel[place].T + bias[place, :, 0], 0)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+    assert layer.compute_output_shape(x.shape) == y.shape
+    assert layer.count_params() == height * width * filters * (kernel_size**2 * 3 + 1)
+
+
+def test_locally_connected_with_one_kernel_everywhere_is_a_convolution():
+    conv, x = keras.layers.Conv2D(4, 3, strides=2), normal(2, 9, 9, 3)
+    expected = output(conv, x)
+    layer = LocallyConnected2D(4, 3, 2)
+    layer.build(x.shape)
+    kernel, bias = conv.get_weights()
+    one = kernel.reshape(27, 4).T
+    layer.set_weights([np.tile(one, (16, 1, 1)), np.tile(bias[:, None], (16, 1, 1))])
+    np.testing.assert_allclose(output(layer, x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_locally_connected_starts_as_a_convolution_does():
+    layer = LocallyConnected2D(8, 5)
+    layer.build((None, 24, 24, 3))
+    deviation = layer.get_weights()[0].std()
+    assert abs(deviation / np.sqrt(2 / 75) - 1) < 0.02  # He et al. 2015: the fan-in is one window's
+
+
+def test_locally_connected_is_rebuilt_from_its_config_and_refuses_a_large_kernel():
+    layer = LocallyConnected2D(4, 3, 2, activation="relu", kernel_initializer=keras.initializers.HeNormal(seed=3))
+    again = LocallyConnected2D.from_config(layer.get_config())
+    x = normal(1, 7, 7, 2)
+    np.testing.assert_array_equal(output(layer, x), output(again, x))
+    with pytest.raises(ValueError, match="at least 3 pixels.*Received: input_shape=.*2"):
+        LocallyConnected2D(4, 3).build((None, 2, 7, 1))
+
+
 LAYERS = {
     "lrn": (lambda: LocalResponseNormalization(3, 0.1, 0.5, 1.0), (2, 5, 5, 4)),
     "sub_sampling": (lambda: SubSampling(3), (2, 7, 8, 4)),
     "sparse": (lambda: SparseConv2D(np.eye(4, dtype=int), 3), (2, 5, 6, 4)),
-    "rbf": (lambda: RBF([[1, -1, 1, 1], [-1, -1, -1, 1]], scale=0.3), (2, 4)),
+    "rbf": (lambda: RBF([[1, -1, 1, 1], [-1, -1, -1, 1]], scale=0.3, cap=2.0), (2, 4)),
 }
 
 

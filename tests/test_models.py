@@ -1,19 +1,21 @@
 """Every registered model, and the registry."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
-from cnnkit import models
-from cnnkit.models import create_model, get_builder, list_models, register
+from cnnkit.models import code_digest, create_model, get_builder, list_models, register, registry, sketch_model
+from cnnkit.models import layers as layers_of_cnnkit
 from cnnkit.models.lenet import _codes
 
 # Trainable parameters at 10 classes, and the input shape they are published for.
 PUBLISHED = {
     "caffe_quick": ((32, 32, 3), 145_578),
     "conv_net": ((32, 32, 3), 98_691),
-    "dense_net": ((32, 32, 3), 98_675),
-    "flat_softmax": ((32, 32, 3), 30_730),
     "keras_mnist": ((28, 28, 1), 34_826),
     "lenet5": ((32, 32, 1), 60_000),
     "lenet5_modern": ((32, 32, 1), 61_706),
@@ -26,7 +28,7 @@ SMALLEST = {"caffe_quick": 8, "conv_net": 9, "keras_mnist": 10, "lenet5": 28, "l
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch):
-    monkeypatch.setattr(models, "_BUILDERS", dict(models._BUILDERS))
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
 
 
 def pictures(n, input_shape):
@@ -87,11 +89,21 @@ def test_logits_stay_float32_under_mixed_precision(name):
     assert keras.ops.convert_to_numpy(model(pictures(2, PUBLISHED[name][0]))).dtype == np.float32
 
 
+@pytest.mark.parametrize(
+    "input_shape, units, local, conv",
+    [((32, 32, 3), (31, 81), (5, 12), (16, 193)), ((28, 28, 1), (64, 62), (8, 12), (16, 138))],
+)
+def test_dense_local_and_convolutional_networks_can_have_equal_counts(input_shape, units, local, conv):
+    arms = {"mlp": {"units": units}, "local_net": {"filters": local}, "conv_net": {"filters": conv}}
+    counts = [sketch_model(name, input_shape, 10, **args).count_params() for name, args in arms.items()]
+    assert max(counts) < 1.02 * min(counts)
+
+
 @pytest.mark.parametrize("name", SMALLEST)
 def test_too_small_pictures_are_refused_and_the_smallest_work(name):
     side = SMALLEST[name]
     assert create_model(name, (side, side, 1), 3).output_shape == (None, 3)
-    with pytest.raises(ValueError, match=f"{name} expected .*{side}.* Received: .*{side - 1}"):
+    with pytest.raises(ValueError, match=f"Expected .*{side}.* for {name}.* Received: .*{side - 1}"):
         create_model(name, (side, side - 1, 1), 3)
 
 
@@ -165,7 +177,8 @@ def test_caffe_quick_arguments_change_what_they_say():
 
 def test_mlp_takes_its_layers_sizes():
     assert create_model("mlp", (4, 4, 1), 3, units=[5, 6], dropout_rate=0.1).count_params() == 85 + 36 + 21
-    for units in (512, [0], [1.5], "32"):
+    assert create_model("mlp", (32, 32, 3), 10, units=[31, 81]).count_params() == 98_675
+    for units in (512, [0], [1.5], [True], "32"):
         with pytest.raises(ValueError, match="units as a list of positive integers"):
             create_model("mlp", (4, 4, 1), 3, units=units)
 
@@ -183,16 +196,94 @@ def test_impossible_input_shape_is_refused(input_shape):
         create_model("softmax", input_shape, 10)
 
 
-@pytest.mark.parametrize("num_classes", [1, 0, 2.0, None])
+def test_an_image_that_no_backend_can_index_is_refused():
+    with pytest.raises(ValueError, match=r"at most 2,147,483,647 values. Received: .*99999.*29,999,400,003"):
+        create_model("softmax", (99_999, 99_999, 3), 10)
+
+
+@pytest.mark.parametrize("num_classes", [1, 0, 2.0, None, 10**9])
 def test_impossible_number_of_classes_is_refused(num_classes):
     with pytest.raises(ValueError, match="num_classes to be an integer, at least 2"):
         create_model("softmax", (28, 28, 1), num_classes)
 
 
+@pytest.mark.parametrize(
+    "name, model_args, reason",
+    [
+        ("mlp", {"units": [10], "dropout_rate": "a"}, "TypeError: '<=' not supported"),
+        ("mlp", {"activation": "rely"}, "ValueError: Could not interpret activation function identifier: rely"),
+        ("mlp", {"l2": -1}, "ValueError: .*non-negative float"),
+        ("caffe_quick", {"pool_size": 0}, "ValueError: The `pool_size` argument"),
+        ("caffe_quick", {"kernel_initializer": "he"}, "ValueError: Could not interpret initializer"),
+        ("lenet5", {"cap": "far"}, "TypeError: '>' not supported"),
+    ],
+)
+@pytest.mark.parametrize("build", [create_model, sketch_model])
+def test_what_keras_cannot_build_with_is_one_sentence(build, name, model_args, reason):
+    with pytest.raises(ValueError, match=rf"^Expected arguments that {name} can .*Received: .*\({reason}.*\)\.$"):
+        build(name, (28, 28, 1), 10, **model_args)
+
+
+def test_a_network_larger_than_the_machine_is_refused_when_it_is_built_and_can_be_sketched():
+    units = {"units": [10**12]}
+    with pytest.raises(ValueError, match="Expected arguments that mlp can be built with. Received: .*1000000000000"):
+        create_model("mlp", (28, 28, 1), 10, **units)
+    assert sketch_model("mlp", (28, 28, 1), 10, **units).count_params() == 795 * 10**12 + 10
+
+
+@pytest.mark.parametrize(
+    "name, model_args, message",
+    [
+        ("conv_net", {"filters": [16]}, r"filters as two positive integers.*Received: filters=\[16\]"),
+        ("local_net", {"filters": [5, 0.5]}, "filters as two positive integers"),
+        ("lenet5", {"cap": -1.0}, "cap to be None or positive. Received: cap=-1.0"),
+        ("caffe_quick", {"batch_norm": "no"}, "batch_norm of caffe_quick to be true or false. Received: .*'no'"),
+    ],
+)
+def test_impossible_arguments_are_refused(name, model_args, message):
+    with pytest.raises(ValueError, match=f"Expected {message}"):
+        create_model(name, (28, 28, 1), 10, **model_args)
+
+
+def test_lenet5_can_have_the_papers_whole_criterion():
+    """Eq. 9 is a softmax cross-entropy over the logits and one more of value -j, which is no class."""
+    capped, x, labels = create_model("lenet5", (28, 28, 1), 10, cap=3.0), pictures(4, (28, 28, 1)), np.arange(4)
+    logits = keras.ops.convert_to_numpy(capped(x))
+    with_reject = np.hstack([logits, np.full((4, 1), -3.0, "float32")])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    np.testing.assert_allclose(loss(labels, logits) + sum(capped.losses), loss(labels, with_reject), rtol=1e-5)
+    plain = create_model("lenet5", (28, 28, 1), 10)
+    plain(x)
+    assert plain.losses == [] and plain.count_params() == capped.count_params()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_sketch_is_the_same_architecture_without_memory(name):
+    input_shape, parameters = PUBLISHED[name]
+    sketch, model = sketch_model(name, input_shape, 10), create_model(name, input_shape, 10)
+    assert sketch.to_json() == model.to_json() and sketch.count_params() == parameters
+    keras.layers.Lambda(lambda x: x)(keras.Input((2,)))  # Keras fills what waits whenever it traces a layer
+    assert all(weight._value is None for weight in sketch.weights)
+
+
+def test_a_sketch_of_a_network_that_needs_values_is_the_network():
+    @register
+    def with_state(input_shape, num_classes):
+        keras.Variable(np.ones(3))  # as a loaded optimizer has
+        return one_layer(input_shape, num_classes, width=2)
+
+    assert all(weight._value is not None for weight in sketch_model("with_state", (4, 4, 1), 3).weights)
+
+
+# Models of one's own
+
+
 def one_layer(input_shape, num_classes, *, width):
-    return keras.Sequential(
-        [keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(width), keras.layers.Dense(num_classes)]
-    )
+    return stack(input_shape, layers.Dense(width), layers.Dense(num_classes))
+
+
+def stack(input_shape, *body, dtype=None):
+    return keras.Sequential([keras.Input(input_shape, dtype=dtype), layers.Flatten(), *body])
 
 
 def test_own_model_can_be_registered_and_built():
@@ -201,6 +292,220 @@ def test_own_model_can_be_registered_and_built():
     assert create_model("one_layer", (4, 4, 1), 3, width=2).count_params() == 34 + 9
     with pytest.raises(ValueError, match=r"one_layer out of \['width'\].*missing"):
         create_model("one_layer", (4, 4, 1), 3)
+
+
+def two_outputs(s, n):
+    image = keras.Input(s)
+    flat = layers.Flatten()(image)
+    return keras.Model(image, [layers.Dense(n)(flat), layers.Dense(n)(flat)])
+
+
+def named_output(s, n):
+    image = keras.Input(s)
+    return keras.Model(image, {"logits": layers.Dense(n)(layers.Flatten()(image))})
+
+
+def two_inputs(s, n):
+    images = [keras.Input(s), keras.Input(s)]
+    return keras.Model(images, layers.Dense(n)(layers.Flatten()(layers.Add()(images))))
+
+
+def frozen(s, n):
+    model = stack(s, layers.Dense(n))
+    model.trainable = False
+    return model
+
+
+def compiled(s, n):
+    model = stack(s, layers.Dense(n))
+    model.compile("sgd", "mse")
+    return model
+
+
+def as_integers(s, n):
+    image = keras.Input(s)
+    return keras.Model(image, keras.ops.cast(layers.Dense(n)(layers.Flatten()(image)), "int32"))
+
+
+def softmax_operation(s, n):
+    image = keras.Input(s)
+    return keras.Model(image, keras.ops.softmax(layers.Dense(n)(layers.Flatten()(image))))
+
+
+class Subclass(keras.Model):
+    pass
+
+
+MISTAKES = {
+    "nothing": (lambda s, n: None, "return a keras.Model. Received: None.*return"),
+    "a list": (lambda s, n: [keras.Input(s), layers.Dense(n)], r"return a keras.Model. Received: \["),
+    "no input": (lambda s, n: keras.Sequential([layers.Flatten(), layers.Dense(n)]), "begin with keras.Input.*Put"),
+    "subclass": (lambda s, n: Subclass(), "begin with keras.Input.*Subclass.*Functional"),
+    "other input": (lambda s, n: stack((784,), layers.Dense(n)), r"input of \(None, 28, 28, 1\).*\(None, 784\)"),
+    "other colours": (lambda s, n: stack((28, 28, 3), layers.Dense(n)), r"\(None, 28, 28, 3\)"),
+    "fixed batch": (
+        lambda s, n: keras.Sequential([keras.Input(batch_shape=(8, *s)), layers.Flatten(), layers.Dense(n)]),
+        r"input of \(None, 28, .*\(8, 28",
+    ),
+    "integers in": (lambda s, n: stack(s, layers.Rescaling(1.0), layers.Dense(n), dtype="uint8"), "in floating point"),
+    "two inputs": (two_inputs, "take one input"),
+    "two outputs": (two_outputs, "one output.*Received: 2 output"),
+    "named output": (named_output, "one output.*in a dict"),
+    "a class short": (lambda s, n: stack(s, layers.Dense(n - 1)), r"shape \(None, 10\). Received: \(None, 9\)"),
+    "not flat": (
+        lambda s, n: keras.Sequential([keras.Input(s), layers.Conv2D(n, 3)]),
+        r"\(None, 10\). Received: \(None, 26, 26, 10\). Flatten or pool",
+    ),
+    "integers out": (as_integers, "logits in floating point. Received: int32"),
+    "softmax": (lambda s, n: stack(s, layers.Dense(n, "softmax")), "return logits. Received: softmax"),
+    "softmax layer": (lambda s, n: stack(s, layers.Dense(n), layers.Softmax()), "return logits. Received: softmax"),
+    "softmax operation": (softmax_operation, "return logits. Received: softmax"),
+    "sigmoid": (lambda s, n: stack(s, layers.Dense(n, "sigmoid")), "return logits. Received: sigmoid"),
+    "compiled": (compiled, "uncompiled model. Received: a compiled one"),
+    "frozen": (frozen, "weights to train"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("build", [create_model, sketch_model])
+def test_mistakes_in_a_builder_are_told(mistake, build):
+    make, message = MISTAKES[mistake]
+
+    @register
+    def mine(input_shape, num_classes):
+        return make(input_shape, num_classes)
+
+    with pytest.raises(ValueError, match=f"^Expected mine to .*{message}"):
+        build("mine", (28, 28, 1), 10)
+
+
+def test_an_error_in_a_builder_is_told_with_its_cause():
+    @register
+    def mine(input_shape, num_classes):
+        return undefined_name  # noqa: F821
+
+    with pytest.raises(ValueError, match="mine can be built.*NameError: name 'undefined_name'") as told:
+        create_model("mine", (28, 28, 1), 10)
+    assert isinstance(told.value.__cause__, NameError)
+
+
+def test_sides_may_stay_open_in_an_own_model():
+    @register
+    def any_size(input_shape, num_classes):
+        head = [layers.GlobalAveragePooling2D(), layers.Dense(num_classes)]
+        return keras.Sequential([keras.Input((None, None, input_shape[-1])), layers.Conv2D(2, 3), *head])
+
+    assert create_model("any_size", (9, 8, 1), 3).output_shape == (None, 3)
+
+
+CODE = """
+import functools
+import keras
+import numpy as np
+from keras import layers
+
+WIDTH, TABLE, RATES = 4, np.arange(6.0), {"a": (1, 2), "b": {3, "x", None}}
+
+def act(x):
+    return keras.ops.relu(x) * 2
+
+class Block(layers.Layer):
+    size = 3
+    def call(self, x):
+        return act(x) + scale()
+
+@functools.cache
+def scale():
+    return TABLE.sum() + len(RATES)
+
+def mine(input_shape, num_classes, *, depth=2):
+    return keras.Sequential([keras.Input(input_shape), Block(), layers.Dense(WIDTH), layers.Dense(num_classes)])
+"""
+
+
+def digest_of(code, folder):
+    """The digest of `mine` in a module of this text, imported by a process of its own."""
+    (folder / "own_cell.py").write_text(code)
+    command = "import own_cell; from cnnkit.models.digest import code_digest; print(code_digest(own_cell.mine))"
+    process = [sys.executable, "-W", "ignore", "-c", f"import sys; sys.path.insert(0, '.'); {command}"]
+    return subprocess.run(process, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def exec_digest(code):
+    """The same digest without a source to read: from the code objects."""
+    space = {"__name__": "__main__"}
+    exec(compile(code, "<no file>", "exec"), space)
+    return code_digest(space["mine"])
+
+
+CHANGES = {
+    "global": ("WIDTH, TABLE, RATES = 4", "WIDTH, TABLE, RATES = 5"),
+    "array": ("np.arange(6.0)", "np.arange(6.0)[::-1]"),
+    "dtype": ("np.arange(6.0)", "np.arange(6)"),
+    "nested value": ('{3, "x", None}', '{3, "y", None}'),
+    "function": ("relu(x) * 2", "relu(x) * 3"),
+    "class attribute": ("size = 3", "size = 5"),
+    "method": ("act(x) + scale()", "act(x) - scale()"),
+    "base class": ("class Block(layers.Layer)", "class Block(layers.Dense)"),
+    "behind a decorator": ("len(RATES)", "2 * len(RATES)"),
+    "default": ("depth=2", "depth=3"),
+    "library's part": ("layers.Dense(WIDTH)", "layers.Identity(WIDTH)"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_code_or_of_what_it_reads_is_another_digest(change):
+    changed = CODE.replace(*CHANGES[change])
+    assert changed != CODE and exec_digest(changed) != exec_digest(CODE)
+
+
+def test_a_digest_is_the_same_in_every_process_and_under_comments_docstrings_and_moves(tmp_path):
+    retold = CODE.replace("def act(x):\n", 'def act(x):  # bends\n    """Bend."""\n\n')
+    retold = "UNREAD = 7\n\n" + retold.replace("relu(x) * 2", "relu(x)  *  2  # twice")
+    first, again, other = digest_of(CODE, tmp_path), digest_of(CODE, tmp_path), digest_of(retold, tmp_path)
+    assert len(first.strip()) == 64 and first == again == other
+    assert digest_of(CODE.replace("= 4,", "= 5,"), tmp_path) != first
+
+
+def test_a_digest_sees_closures_lambdas_objects_and_own_modules(monkeypatch):
+    def make(width, function, thing):
+        def mine(input_shape, num_classes):
+            return width, function(thing)
+
+        mine.__module__ = "__main__"
+        return code_digest(mine)
+
+    class Settings:
+        def __init__(self, depth):
+            self.depth, self.me = depth, self
+
+    double, triple = (lambda x: 2 * x), (lambda x: 3 * x)
+    assert make(1, double, Settings(1)) == make(1, double, Settings(1))
+    others = [make(2, double, Settings(1)), make(1, triple, Settings(1)), make(1, double, Settings(2))]
+    others += [make(1, double, keras.initializers.HeNormal(seed=seed)) for seed in (1, 2)]
+    assert len({make(1, double, Settings(1)), *others}) == 6
+    assert make(1, double, layers.Dense(3)) == make(1, double, layers.Dense(3))  # `dense_1` and `dense_2`
+    before = code_digest(reads_a_module)
+    monkeypatch.setattr(registry, "MOST_CLASSES", 5)
+    assert code_digest(reads_a_module) == before  # cnnkit's registry knows all models: it is no part of one
+    monkeypatch.setattr(layers_of_cnnkit, "serializable", len)
+    assert code_digest(reads_a_module) != before
+
+
+def reads_a_module(input_shape, num_classes):
+    return layers_of_cnnkit.serializable, registry.MOST_CLASSES
+
+
+def test_functions_that_call_each_other_have_a_digest():
+    space = {"__name__": "__main__"}
+    exec("def mine(n):\n    return other(n)\ndef other(n):\n    return mine(n - 1)", space)
+    assert code_digest(space["mine"]) != code_digest(space["other"])
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_registered_builders_have_digests_of_their_own(name):
+    digests = [code_digest(get_builder(other)) for other in PUBLISHED]
+    assert digests.count(code_digest(get_builder(name))) == 1
 
 
 def test_registering_refuses_a_taken_name_but_a_notebook_cell_may_run_twice():
@@ -217,9 +522,8 @@ def test_registering_refuses_a_taken_name_but_a_notebook_cell_may_run_twice():
         from_a_notebook.__module__ = "__main__"
         return from_a_notebook
 
-    register(cell(1))
-    register(cell(2))
-    assert create_model("from_a_notebook", (4, 4, 1), 3) == 2
+    first, second = cell(1), cell(2)
+    assert register(first) is first and register(second) is second is get_builder("from_a_notebook")
 
 
 def test_registering_refuses_other_first_arguments():

@@ -3,7 +3,10 @@
 import keras
 from keras import layers
 
+from cnnkit.models.registry import register
 
+
+@register
 def softmax(input_shape, num_classes):
     """Build softmax regression: one linear layer on the pixels. 7,850 parameters on 28×28×1, 10 classes.
 
@@ -11,12 +14,13 @@ def softmax(input_shape, num_classes):
         input_shape: `(height, width, channels)` in pixels, any size.
         num_classes: Integer, at least 2.
     Returns:
-        `keras.Model`: float32 `(batch, *input_shape)` in [0, 1] -> logits `(batch, num_classes)`.
+        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
     Source: LeCun et al. 1998, sec. III.C.1, "linear classifier". Departs: softmax cross-entropy for its squared error.
     """
-    return _perceptron(input_shape, num_classes, "softmax")
+    return _perceptron("softmax", input_shape, num_classes)
 
 
+@register
 def mlp(input_shape, num_classes, *, units=(512,), activation="relu", dropout_rate=0.0, l2=0.0):
     """Build a multi-layer perceptron. 407,050 parameters on 28×28×1, 10 classes, one hidden layer of 512.
 
@@ -28,22 +32,25 @@ def mlp(input_shape, num_classes, *, units=(512,), activation="relu", dropout_ra
         dropout_rate: Float in [0, 1), applied to each hidden layer's output.
         l2: Float, at least 0: this times the sum of the squared weights, biases left out, is added to the loss.
     Returns:
-        `keras.Model`: float32 `(batch, *input_shape)` in [0, 1] -> logits `(batch, num_classes)`.
+        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
     Raises:
-        ValueError: If `units` is not a sequence of positive integers.
-    Source: LeCun et al. 1998, sec. III.C.5, "one-hidden-layer network". Departs: ReLU and softmax logits for its tanh.
+        ValueError: If `units` is not a sequence of positive integers, or an argument is none that Keras takes.
+    Source: LeCun et al. 1998, sec. III.C.5, "one-hidden-layer network".
+    Departs: ReLU, He's start of the hidden weights and softmax logits for its tanh.
     """
-    if not isinstance(units, (list, tuple)) or not all(isinstance(size, int) and size > 0 for size in units):
+    if not isinstance(units, (list, tuple)) or not all(type(size) is int and size > 0 for size in units):
         raise ValueError(f"Expected units as a list of positive integers, like [512]. Received: units={units!r}.")
-    return _perceptron(input_shape, num_classes, "mlp", units, activation, dropout_rate, l2)
+    return _perceptron("mlp", input_shape, num_classes, units, activation, dropout_rate, l2)
 
 
-def _perceptron(input_shape, num_classes, name, units=(), activation="relu", dropout_rate=0.0, l2=0.0):
+def _perceptron(name, input_shape, num_classes, units=(), activation="relu", dropout_rate=0.0, l2=0.0):
     penalty = keras.regularizers.L2(l2) if l2 else None
     x = pixels = keras.Input(input_shape, name="pixels")
     x = layers.Flatten(name="flatten")(x)
     for depth, size in enumerate(units, start=1):
-        x = layers.Dense(size, activation=activation, kernel_regularizer=penalty, name=f"dense{depth}")(x)
+        x = layers.Dense(
+            size, activation, kernel_initializer="he_normal", kernel_regularizer=penalty, name=f"dense{depth}"
+        )(x)
         if dropout_rate:
             x = layers.Dropout(dropout_rate, name=f"dropout{depth}")(x)
     logits = layers.Dense(num_classes, kernel_regularizer=penalty, dtype="float32", name="logits")(x)

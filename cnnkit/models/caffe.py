@@ -3,10 +3,11 @@
 import keras
 from keras import layers
 
-from cnnkit.models.checks import require_size
 from cnnkit.models.layers import LocalResponseNormalization
+from cnnkit.models.registry import register, require_size
 
 
+@register
 def caffe_quick(
     input_shape,
     num_classes,
@@ -30,7 +31,7 @@ def caffe_quick(
         dropout_rate: Float in [0, 1), applied to the input of both dense layers.
         kernel_initializer: Name of a Keras initializer, for every convolution and dense layer.
     Returns:
-        `keras.Model`: float32 `(batch, *input_shape)` in [0, 1] -> logits `(batch, num_classes)`.
+        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
     Raises:
         ValueError: If height or width is less than 8.
     Source: BVLC/caffe, examples/cifar10/cifar10_quick_train_test.prototxt, after cuda-convnet.

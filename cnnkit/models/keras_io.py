@@ -3,9 +3,10 @@
 import keras
 from keras import layers
 
-from cnnkit.models.checks import require_size
+from cnnkit.models.registry import register, require_size
 
 
+@register
 def keras_mnist(input_shape, num_classes, *, dropout_rate=0.5):
     """Build the keras.io MNIST convnet: two 3×3 convolutions and dropout. 34,826 parameters on 28×28×1, 10 classes.
 
@@ -14,7 +15,7 @@ def keras_mnist(input_shape, num_classes, *, dropout_rate=0.5):
         num_classes: Integer, at least 2.
         dropout_rate: Float in [0, 1), applied to the flattened maps.
     Returns:
-        `keras.Model`: float32 `(batch, *input_shape)` in [0, 1] -> logits `(batch, num_classes)`.
+        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
     Raises:
         ValueError: If height or width is less than 10.
     Source: keras.io, "Simple MNIST convnet" (F. Chollet, 2015).

@@ -5,10 +5,10 @@ Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to docu
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
-from cnnkit.models.checks import require_size
-from cnnkit.models.layers import RBF, SparseConv2D, SubSampling, scaled_tanh
+from cnnkit.models.layers import serializable
+from cnnkit.models.registry import register, require_size
 
 # Table I of the paper. A row is one of S2's 6 maps, a column one of C3's 16; X: the C3 map sees the S2 map.
 C3_TABLE = """
@@ -37,28 +37,187 @@ DIGITS = """
 """
 
 
-def lenet5(input_shape, num_classes):
+@serializable
+def scaled_tanh(x):
+    """LeNet-5's squashing function `1.7159 tanh(2x / 3)`, element by element: it maps 1 to 1 and -1 to -1.
+
+    Source: LeCun et al. 1998, eq. 6 and appendix A. It bends most near ±1, so units work where they are not linear.
+    """
+    return 1.7159 * ops.tanh(x * (2 / 3))
+
+
+@serializable
+class SubSampling(keras.layers.Layer):
+    """Sum each window of a map, times one trainable coefficient, plus one trainable bias: LeNet-5's S2 and S4.
+
+    The coefficient starts uniform in ±2.4 / window area (the paper's rule: fan-in of the unit), the bias at 0.
+
+    Args:
+        pool_size: Integer, side of the windows in pixels; they do not overlap, and a rest at the edge is dropped.
+    Input shape: `(batch, height, width, channels)`.
+    Output shape: `(batch, height // pool_size, width // pool_size, channels)`.
+    Source: LeCun et al. 1998, sec. II.B. The squashing function that follows is a layer of its own.
+    """
+
+    def __init__(self, pool_size=2, **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size = pool_size
+
+    def build(self, input_shape):
+        limit = 2.4 / self.pool_size**2
+        uniform = keras.initializers.RandomUniform(-limit, limit)
+        self.coefficient = self.add_weight(shape=input_shape[-1:], initializer=uniform, name="coefficient")
+        self.bias = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="bias")
+
+    def call(self, inputs):
+        # strides are spelled out: left to their default (the pool size), Keras 3.15 fails on JAX.
+        means = ops.average_pool(inputs, self.pool_size, strides=self.pool_size, data_format="channels_last")
+        return means * self.pool_size**2 * self.coefficient + self.bias
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return batch, height // self.pool_size, width // self.pool_size, channels
+
+    def anatomy(self, input_shape, output_shape):
+        return {"kernel_size": (self.pool_size,) * 2, "strides": (self.pool_size,) * 2, "padding": "valid"}
+
+    def get_config(self):
+        return super().get_config() | {"pool_size": self.pool_size}
+
+
+@serializable
+class SparseConv2D(keras.layers.Layer):
+    """A convolution ('valid', stride 1) whose output maps each see only some of the input maps: LeNet-5's C3.
+
+    Only connected kernels are weights. They start uniform in ±2.4 / fan-in of their output map (the paper's rule),
+    the biases at 0.
+
+    Args:
+        connections: Table `(input maps, output maps)` of 0 and 1; 1 where the output map sees the input map.
+        kernel_size: Integer, side of the square kernels in pixels.
+    Input shape: `(batch, height, width, input maps)`.
+    Output shape: `(batch, height - kernel_size + 1, width - kernel_size + 1, output maps)`.
+    Raises:
+        ValueError: If the table is not two-dimensional, an output map sees no input, or the input has other maps.
+    Source: LeCun et al. 1998, sec. II.B and table I.
+    """
+
+    def __init__(self, connections, kernel_size, **kwargs):
+        super().__init__(**kwargs)
+        self.connections = np.array(connections, dtype=bool)
+        self.kernel_size = kernel_size
+        if self.connections.ndim != 2 or not self.connections.any(axis=0).all():
+            raise ValueError(
+                "Expected connections as a table (input maps, output maps) with an input map for every output map. "
+                f"Received: {self.connections.astype(int).tolist()}."
+            )
+
+    def build(self, input_shape):
+        if input_shape[-1] != len(self.connections):
+            raise ValueError(f"Expected {len(self.connections)} input maps. Received: input_shape={input_shape}.")
+        area, positions = self.kernel_size**2, np.flatnonzero(self.connections)
+        # A constant 0/1 matrix puts each connected kernel at its place in a dense one, so that the backend's own
+        # convolution does the work; the product costs less than the convolution of one image.
+        self.placement = np.eye(self.connections.size, dtype="float32")[positions]
+        outputs = self.connections.shape[1]
+        fan_in = area * self.connections.sum(axis=0)[positions % outputs]
+        unit = keras.initializers.RandomUniform(-2.4, 2.4)
+        self.kernel = self.add_weight(
+            shape=(area, len(positions)),
+            initializer=lambda shape, dtype: unit(shape, dtype) / ops.cast(fan_in, dtype),
+            name="kernel",
+        )
+        self.bias = self.add_weight(shape=(outputs,), initializer="zeros", name="bias")
+
+    def dense_kernel(self):
+        """The kernel as `(kernel_size, kernel_size, input maps, output maps)`, zero where nothing is connected."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        dense = ops.matmul(kernel, ops.cast(self.placement, kernel.dtype))
+        return ops.reshape(dense, (self.kernel_size, self.kernel_size, *self.connections.shape))
+
+    def call(self, inputs):
+        return ops.conv(inputs, self.dense_kernel(), data_format="channels_last") + self.bias
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        lost = self.kernel_size - 1
+        return batch, height - lost, width - lost, self.connections.shape[1]
+
+    def anatomy(self, input_shape, output_shape):
+        height, width, _ = output_shape
+        macs = height * width * self.kernel_size**2 * int(self.connections.sum())
+        return {"kernel_size": (self.kernel_size,) * 2, "strides": (1, 1), "padding": "valid", "macs": macs}
+
+    def get_config(self):
+        table = self.connections.astype(int).tolist()
+        return super().get_config() | {"connections": table, "kernel_size": self.kernel_size}
+
+
+@serializable
+class RBF(keras.layers.Layer):
+    """Minus the squared Euclidean distance from the input to each class's fixed code: LeNet-5's output units as logits.
+
+    The codes are not trained and not weights, as in the paper.
+
+    Args:
+        codes: Table `(num_classes, features)` of +1 and -1.
+        scale: Positive float that multiplies the distances; 1 in the paper.
+        cap: None, or the scaled distance `j` of the paper's eq. 9, at which a class counts as far enough. What that
+            adds to the softmax cross-entropy, the same for every label, is then a loss of this layer:
+            `log(exp(-j) + sum(exp(logits))) - log(sum(exp(logits)))`.
+    Input shape: `(batch, features)`. Output shape: `(batch, num_classes)`, all at most 0.
+    Source: LeCun et al. 1998, eq. 7 and 9.
+    """
+
+    def __init__(self, codes, scale=1.0, cap=None, **kwargs):
+        super().__init__(**kwargs)
+        self.codes = np.array(codes, dtype="int8")
+        self.scale, self.cap = scale, cap
+
+    def call(self, inputs):
+        differences = ops.expand_dims(inputs, 1) - ops.cast(self.codes, inputs.dtype)
+        logits = -self.scale * ops.sum(ops.square(differences), axis=-1)
+        if self.cap is not None:
+            self.add_loss(ops.mean(ops.softplus(-self.cap - ops.logsumexp(logits, axis=-1))))
+        return logits
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0], len(self.codes)
+
+    def anatomy(self, input_shape, output_shape):
+        return {"macs": self.codes.size, "sees_all": True}
+
+    def get_config(self):
+        return super().get_config() | {"codes": self.codes.tolist(), "scale": self.scale, "cap": self.cap}
+
+
+@register
+def lenet5(input_shape, num_classes, *, cap=None):
     """Build the LeNet-5 of 1998: 60,000 trainable parameters and 340,908 connections at 10 classes.
 
     Args:
         input_shape: `(28, 28, 1)`, which is padded to 32×32 inside, or `(32, 32, 1)`; ink bright, paper 0.
         num_classes: Integer, at least 2.
+        cap: None, or a positive float, the constant j of the paper's criterion (eq. 9), in units of the logits: classes
+            that are much farther than j are not pushed farther. It acts through a loss of the output layer.
     Returns:
-        `keras.Model`: float32 `(batch, *input_shape)` in [0, 1] -> logits `(batch, num_classes)`, all at most 0.
+        `keras.Model`: float32 `(batch, *input_shape)` -> logits `(batch, num_classes)`, all at most 0. It takes [0, 1]
+        and scales it itself, as published: run it with `scaling="unit"`.
     Raises:
-        ValueError: If the input has another shape.
+        ValueError: If the input has another shape, or `cap` is not positive.
     Source: LeCun et al. 1998, sec. II.B; start of the weights from sec. II.C and appendix A.
     Departs: the 7×12 code pictures are our own drawing of the digits, and fixed random ±1 codes beyond 10 classes.
-        Softmax cross-entropy on these logits is the paper's criterion (eq. 9) without its constant `exp(-j)`, which
-        keeps classes that are far already from being pushed farther. Instead the distances, 84 to 336 between codes
-        and a first F6, are multiplied by 0.1, so that the softmax starts within reach of a gradient.
-        Biases start at 0. The paper's step size was second-order, another one for every weight.
+        Softmax cross-entropy on these logits is the paper's criterion without its constant, unless `cap` is given.
+        The distances, 84 to 336 between codes and a first F6, are multiplied by 0.1, so that the softmax starts within
+        reach of a gradient. Biases start at 0. The paper's step size was second-order, another one for every weight.
     """
     if tuple(input_shape) not in {(28, 28, 1), (32, 32, 1)}:
         raise ValueError(
-            "lenet5 expected input_shape (28, 28, 1) or (32, 32, 1), as published. "
+            "Expected input_shape (28, 28, 1) or (32, 32, 1) for lenet5, as published. "
             f"Received: input_shape={input_shape}. For larger or coloured pictures take lenet5_modern."
         )
+    if cap is not None and not cap > 0:
+        raise ValueError(f"Expected cap to be None or positive. Received: cap={cap}.")
     connections = np.array([list(row) for row in C3_TABLE.split()]) == "X"
     x = pixels = keras.Input(input_shape, name="pixels")
     x = _pad_to_32(x)
@@ -70,9 +229,11 @@ def lenet5(input_shape, num_classes):
     x = layers.Conv2D(120, 5, kernel_initializer=_uniform(400), activation=scaled_tanh, name="C5")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(84, kernel_initializer=_uniform(120), activation=scaled_tanh, name="F6")(x)
-    return keras.Model(pixels, RBF(_codes(num_classes), scale=0.1, dtype="float32", name="output")(x), name="lenet5")
+    logits = RBF(_codes(num_classes), scale=0.1, cap=cap, dtype="float32", name="output")(x)
+    return keras.Model(pixels, logits, name="lenet5")
 
 
+@register
 def lenet5_modern(input_shape, num_classes):
     """Build LeNet-5 as it is taught today: full C3, ReLU, max-pooling. 61,706 parameters on 32×32×1, 10 classes.
 
@@ -80,7 +241,7 @@ def lenet5_modern(input_shape, num_classes):
         input_shape: `(height, width, channels)` in pixels; sides from 28 to 31 are zero-padded to 32 inside.
         num_classes: Integer, at least 2.
     Returns:
-        `keras.Model`: float32 `(batch, *input_shape)` in [0, 1] -> logits `(batch, num_classes)`.
+        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
     Raises:
         ValueError: If height or width is less than 28.
     Source: LeCun et al. 1998, sec. II.B, for the layers' sizes.
