@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import numbers
+import reprlib
 
 import pandas as pd
 
@@ -140,7 +141,7 @@ def _plain_dict(name, value):
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"Expected {name} to be a dict of numbers, texts, lists and dicts. "
-            f"Received: {name}={repr(value)[:200]} ({error})."
+            f"Received: {name}={reprlib.repr(value)} ({error})."
         ) from None
 
 

@@ -43,7 +43,7 @@ def _cosine(rate, steps, *, warmup=0.0, end=0.0):
     if first < 2:
         return cosine(rate, steps, end)
     # Keras starts a warm-up at its first argument, and an update at rate 0 is none.
-    return cosine(rate / first, max(steps - first, 1), end, warmup_target=rate, warmup_steps=first - 1)
+    return cosine(rate / first, steps - first + 1, end, warmup_target=rate, warmup_steps=first - 1)
 
 
 def _warmup(rate, steps, *, share=0.1):
