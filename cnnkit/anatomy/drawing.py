@@ -7,12 +7,9 @@ import seaborn as sns
 from matplotlib.patches import Patch, Polygon
 
 _COLOURS = {"input": 7, "convolution": 0, "pooling": 1, "dense": 2, "joining": 4}  # places in the colorblind palette
-# The figure's unit is the side of one pixel; everything else follows.
-_INCHES = 0.2  # a unit on paper
-_DEPTH = 0.35  # how far a unit of width recedes
-_CHANNELS = 0.25  # how long a channel is drawn
-_CHARACTER = 0.36  # room for a character of a 7-point label
-_GAP = 1.2
+# The figure's unit is the side of one pixel: a unit on paper in inches, how far a unit of width recedes, how long a
+# channel is drawn, the room of a character of a 7-point label, and of a gap.
+_INCHES, _DEPTH, _CHANNELS, _CHARACTER, _GAP = 0.2, 0.35, 0.25, 0.36, 1.2
 
 
 def _kind(row):
@@ -42,12 +39,10 @@ def _cuboid(ax, left, box, colour):
     right, low = left + length, -(height + back) / 2
     high = low + height
     light, dark = sns.light_palette(colour, 4)[2], sns.dark_palette(colour, 4)[2]
-    faces = [
-        ([(left, low), (right, low), (right, high), (left, high)], colour),
-        ([(left, high), (right, high), (right + back, high + back), (left + back, high + back)], light),
-        ([(right, low), (right + back, low + back), (right + back, high + back), (right, high)], dark),
-    ]
-    for corners, face in faces:
+    front = [(left, low), (right, low), (right, high), (left, high)]
+    top = [(left, high), (right, high), (right + back, high + back), (left + back, high + back)]
+    side = [(right, low), (right + back, low + back), (right + back, high + back), (right, high)]
+    for corners, face in [(front, colour), (top, light), (side, dark)]:
         ax.add_patch(Polygon(corners, closed=True, facecolor=face, edgecolor="white", linewidth=0.5))
 
 
@@ -94,15 +89,7 @@ def draw_network(table, *, ax=None):
     ax.set(xlim=(0, centre), ylim=(-half - 3.5, half + 2), aspect="equal")
     ax.axis("off")
     kinds = [kind for kind in _COLOURS if kind in set(rows.kind)]
-    ax.legend(
-        [Patch(color=palette[_COLOURS[kind]]) for kind in kinds],
-        kinds,
-        title="height, width and channels by their square roots",
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0),
-        ncols=len(kinds),
-        frameon=False,
-        fontsize=7,
-        title_fontsize=7,
-    )
+    style = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": len(kinds), "frameon": False}
+    style |= {"title": "height, width and channels by their square roots", "fontsize": 7, "title_fontsize": 7}
+    ax.legend([Patch(color=palette[_COLOURS[kind]]) for kind in kinds], kinds, **style)
     return ax

@@ -72,7 +72,7 @@ def advance(before, facts, shape):
     return Signal(shape, start, size + (span - 1) * jump, jump * strides)
 
 
-def gradient_box(model, layer_name, unit=None, seed=1):
+def gradient_box(model, layer_name, unit=None):
     """The receptive field as measured: the box of pixels that have a gradient on one unit of a layer.
 
     Measured on a copy with random positive weights, linear activations, and means for maxima, so that nothing is
@@ -82,7 +82,6 @@ def gradient_box(model, layer_name, unit=None, seed=1):
         model: Functional or Sequential `keras.Model` of fixed input shape; needs the TensorFlow backend.
         layer_name: Name of one of `model.layers`.
         unit: Tuple, the unit's place in the layer's grid. Defaults to the centre.
-        seed: Integer, of the weights and the image.
     Returns:
         Tuple of slices, one an axis of the image: `image[gradient_box(...)]` is what the unit sees.
     """
@@ -92,7 +91,7 @@ def gradient_box(model, layer_name, unit=None, seed=1):
     call = None if isinstance(model, keras.Sequential) else lambda layer, *args, **_: layer(*args)
     copy = keras.models.clone_model(model, clone_function=_linear, call_function=call, recursive=True)
     probe = keras.Model(copy.inputs, copy.get_layer(layer_name).output)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(1)
     for weight in copy.trainable_weights:  # means over the fan-in: a product of many neither overflows nor vanishes
         weight.assign(rng.uniform(0.5, 1.5, weight.shape) / math.prod(weight.shape[:-1]))
     image = tf.constant(rng.uniform(0.5, 1.5, (1, *model.input_shape[1:])))

@@ -11,7 +11,7 @@ Keys, all optional: `kernel_size`, `strides`, `dilation_rate` (tuples), `padding
 each position alone.
 """
 
-import math
+from math import prod
 
 import keras
 import numpy as np
@@ -22,49 +22,33 @@ from keras import layers
 # size) and `reshapes`.
 
 
-def _window(layer, *_):
-    return {
-        "kernel_size": tuple(getattr(layer, "kernel_size", None) or layer.pool_size),
-        "strides": tuple(layer.strides),
-        "padding": layer.padding,
-        "dilation_rate": tuple(getattr(layer, "dilation_rate", ())),
-    }
+def _window(macs=None):
+    """The rule of what moves a window, which costs `macs(layer, values in its window, input_shape, output_shape)`."""
+
+    def rule(layer, into, out):
+        size = tuple(getattr(layer, "kernel_size", None) or layer.pool_size)
+        window = {"kernel_size": size, "strides": tuple(layer.strides), "padding": layer.padding}
+        window["dilation_rate"] = tuple(getattr(layer, "dilation_rate", ()))
+        return window | ({"macs": macs(layer, prod(size), into, out)} if macs else {})
+
+    return rule
 
 
-def _conv(layer, input_shape, output_shape):
-    weights = math.prod(layer.kernel_size) * (input_shape[-1] // layer.groups)
-    return _window(layer) | {"macs": math.prod(output_shape) * weights}
+def _zoom(layer, into, out):
+    return {"zoom": np.divide(into[:-1], out[:-1])}
 
 
-def _depthwise(layer, input_shape, output_shape):
-    return _window(layer) | {"macs": math.prod(output_shape) * math.prod(layer.kernel_size)}
+def _transposed(layer, into, out):
+    cost = _window(lambda layer, size, into, out: prod(into) * size * layer.filters)
+    return cost(layer, into, out) | _zoom(layer, into, out)
 
 
-def _separable(layer, input_shape, output_shape):
-    channels = input_shape[-1] * layer.depth_multiplier  # between the depthwise and the 1×1 convolution
-    weights = channels * math.prod(layer.kernel_size) + channels * layer.filters
-    return _window(layer) | {"macs": math.prod(output_shape[:-1]) * weights}
+def _along_axis(layer, into, out):
+    return {"sees_all": any(axis not in (-1, len(into)) for axis in np.ravel(layer.axis))}
 
 
-def _zoom(layer, input_shape, output_shape):
-    return {"zoom": np.divide(input_shape[:-1], output_shape[:-1])}
-
-
-def _transposed(layer, input_shape, output_shape):
-    macs = math.prod(input_shape) * math.prod(layer.kernel_size) * layer.filters
-    return _window(layer) | _zoom(layer, input_shape, output_shape) | {"macs": macs}
-
-
-def _dense(layer, input_shape, output_shape):
-    return {"macs": math.prod(output_shape) * input_shape[-1], "sees_all": len(input_shape) == 1}
-
-
-def _along_axis(layer, input_shape, output_shape):
-    return {"sees_all": any(axis not in (-1, len(input_shape)) for axis in np.ravel(layer.axis))}
-
-
-def _concatenate(layer, input_shape, output_shape):
-    if layer.axis not in (-1, len(output_shape)):
+def _concatenate(layer, into, out):
+    if layer.axis not in (-1, len(out)):
         raise ValueError(f"Expected a concatenation of channels (axis=-1). Received: axis={layer.axis}.")
     return {}
 
@@ -73,28 +57,34 @@ def pointwise(*_):
     return {}
 
 
-_NAMES = {
-    "Conv1D Conv2D Conv3D": _conv,
-    "DepthwiseConv1D DepthwiseConv2D": _depthwise,
-    "SeparableConv1D SeparableConv2D": _separable,
-    "Conv1DTranspose Conv2DTranspose Conv3DTranspose": _transposed,
-    "MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D": _window,
-    "GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GlobalAveragePooling1D GlobalAveragePooling2D "
-    "GlobalAveragePooling3D GroupNormalization": lambda *_: {"sees_all": True},
-    "Dense": _dense,
+_NAMES = {  # ND: 1D, 2D and 3D, where Keras has them
+    "ConvND": _window(lambda layer, size, into, out: prod(out) * size * (into[-1] // layer.groups)),
+    "DepthwiseConvND": _window(lambda layer, size, into, out: prod(out) * size),
+    "SeparableConvND": _window(
+        lambda layer, size, into, out: prod(out[:-1]) * into[-1] * layer.depth_multiplier * (size + layer.filters)
+    ),
+    "ConvNDTranspose": _transposed,
+    "MaxPoolingND AveragePoolingND": _window(),
+    "GlobalMaxPoolingND GlobalAveragePoolingND GroupNormalization": lambda *_: {"sees_all": True},
+    "Dense": lambda layer, into, out: {"macs": prod(out) * into[-1], "sees_all": len(into) == 1},
     "Softmax LayerNormalization UnitNormalization": _along_axis,
     "Flatten Reshape": lambda *_: {"reshapes": True},
-    "ZeroPadding1D ZeroPadding2D ZeroPadding3D": lambda layer, *_: {"shift": -np.reshape(layer.padding, (-1, 2))[:, 0]},
-    "Cropping1D Cropping2D Cropping3D": lambda layer, *_: {"shift": np.reshape(layer.cropping, (-1, 2))[:, 0]},
-    "UpSampling1D UpSampling2D UpSampling3D Resizing": _zoom,
+    "ZeroPaddingND": lambda layer, *_: {"shift": -np.reshape(layer.padding, (-1, 2))[:, 0]},
+    "CroppingND": lambda layer, *_: {"shift": np.reshape(layer.cropping, (-1, 2))[:, 0]},
+    "UpSamplingND Resizing": _zoom,
     "Add Subtract Multiply Average Maximum Minimum": lambda *_: {},
     "Concatenate": _concatenate,
     # The layers that only act in training (noise, dropout, random pictures) leave a test image as it is.
-    "Activation ReLU LeakyReLU PReLU ELU Identity BatchNormalization Rescaling Normalization Dropout SpatialDropout1D "
-    "SpatialDropout2D SpatialDropout3D AlphaDropout GaussianDropout GaussianNoise ActivityRegularization RandomFlip "
-    "RandomTranslation RandomRotation RandomZoom RandomContrast RandomBrightness RandomErasing": pointwise,
+    "Activation ReLU LeakyReLU PReLU ELU Identity BatchNormalization Rescaling Normalization Dropout SpatialDropoutND "
+    "AlphaDropout GaussianDropout GaussianNoise ActivityRegularization RandomFlip RandomTranslation RandomRotation "
+    "RandomZoom RandomContrast RandomBrightness RandomErasing": pointwise,
 }
-RULES = {getattr(layers, name): rule for names, rule in _NAMES.items() for name in names.split()}
+RULES = {
+    getattr(layers, name): rule
+    for names, rule in _NAMES.items()
+    for name in {word.replace("ND", f"{axes}D") for word in names.split() for axes in (1, 2, 3)}
+    if hasattr(layers, name)
+}
 # What `x + y` and its like become in a Functional model.
 _OPERATIONS = {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum", "Relu", "Sigmoid", "Tanh"}
 

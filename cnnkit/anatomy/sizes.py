@@ -9,14 +9,12 @@ def conv_output_size(size, kernel_size, stride=1, padding="valid", dilation=1, *
     """Size of a convolution's or pooling's output along one axis.
 
     Args:
-        size: Input size in pixels.
-        kernel_size: Kernel size in pixels.
-        stride: Step between windows, in pixels. Defaults to 1.
+        size, kernel_size: Of the input and of the kernel, in pixels.
+        stride: Step between windows, in pixels.
         padding: "valid" (none; the textbooks' narrow convolution), "same" (Keras: `ceil(size / stride)`), "full" (wide:
-            every overlap of at least one pixel), or the number of zeros on each side. Defaults to "valid".
-        dilation: Distance between neighbouring kernel cells, in pixels. Defaults to 1.
-        floor: True gives what Keras does with a window that does not fit: leave it out. `unseen_pixels` says how many
-            pixels that costs. Defaults to False.
+            every overlap of at least one pixel), or the number of zeros on each side.
+        dilation: Distance between neighbouring kernel cells, in pixels.
+        floor: True leaves out a window that does not fit, as Keras does; `unseen_pixels` says what that costs.
     Returns:
         Integer, at least 1.
     Raises:
@@ -67,19 +65,14 @@ def conv_params(in_channels, filters, kernel_size, groups=1, use_bias=True):
     """Parameters of a convolution, whatever the image's size: a filter is a kernel over its group's channels.
 
     Args:
-        in_channels: Channels of the input.
-        filters: Channels of the output.
+        in_channels, filters: Integers, channels of the input and of the output.
         kernel_size: Tuple, one integer an axis.
-        groups: Number of groups, each reading `in_channels / groups` channels. Defaults to 1.
-        use_bias: Whether each filter adds a bias. Defaults to True.
-    Returns:
-        Integer.
+        groups: Number of groups, each reading `in_channels / groups` channels.
+        use_bias: Whether each filter adds a bias.
     Raises:
         ValueError: If `in_channels` or `filters` is not divisible by `groups`.
     """
     if groups < 1 or in_channels % groups or filters % groups:
-        raise ValueError(
-            f"Expected channels divisible by groups. Received: in_channels={in_channels}, filters={filters}, "
-            f"groups={groups}."
-        )
+        received = f"in_channels={in_channels}, filters={filters}, groups={groups}"
+        raise ValueError(f"Expected channels divisible by groups. Received: {received}.")
     return filters * math.prod(kernel_size) * (in_channels // groups) + filters * use_bias

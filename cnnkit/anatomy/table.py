@@ -26,20 +26,18 @@ def _graph(model):
 
 def _inputs(model, graph, input_shape):
     """The signals that enter the model: one pixel sees itself."""
-    shapes = [tuple(tensor.shape[1:]) for tensor in graph.inputs]
-    if input_shape is not None:
-        received = tuple(input_shape)
-        fits = len(shapes) == 1 and len(received) == len(shapes[0])
-        if not fits or any(own not in (None, size) for own, size in zip(shapes[0], received, strict=True)):
-            raise ValueError(f"Expected input_shape to fit model '{model.name}', {shapes}. Received: {received}.")
-        shapes = [received]
-    if any(size is None for shape in shapes for size in shape):
+    own = [tuple(tensor.shape[1:]) for tensor in graph.inputs]
+    shapes = own if input_shape is None else [tuple(input_shape)]
+    if list(map(len, shapes)) != list(map(len, own)) or any(
+        wanted not in (None, size) for pair in zip(own, shapes, strict=True) for wanted, size in zip(*pair, strict=True)
+    ):
+        raise ValueError(f"Expected input_shape to fit model '{model.name}', {own}. Received: {shapes[0]}.")
+    if any(None in shape for shape in shapes):
         raise ValueError(
             f"Expected model '{model.name}' to fix its input shape. Received: {shapes}. "
             "Pass input_shape=(height, width, channels)."
         )
-    images = {shape[:-1] or shape for shape in shapes}
-    if len(images) > 1:
+    if len(images := {shape[:-1] or shape for shape in shapes}) > 1:
         raise ValueError(f"Expected inputs of one image size in model '{model.name}'. Received: {shapes}.")
     image = np.array(images.pop())
     ones = np.ones(len(image))
@@ -68,10 +66,8 @@ def _walk(graph, arrived, visit, prefix=""):
 
 def _output_shape(node, signals):
     """The batch-free shape that comes out, from the shapes that really go in (Keras may have been built with None)."""
-    arriving = {
-        id(tensor): keras.KerasTensor((None, *signal.shape), dtype=tensor.dtype)
-        for tensor, signal in zip(node.input_tensors, signals, strict=True)
-    }
+    pairs = zip(node.input_tensors, signals, strict=True)
+    arriving = {id(tensor): keras.KerasTensor((None, *each.shape), dtype=tensor.dtype) for tensor, each in pairs}
     args, kwargs = node.arguments.fill_in(arriving)
     specs = keras.tree.flatten(node.operation.compute_output_spec(*args, **kwargs))
     if len(specs) != 1 or None in specs[0].shape[1:]:
@@ -80,29 +76,11 @@ def _output_shape(node, signals):
 
 
 def _plain(values):
-    """One number where all axes agree, else a tuple; whole numbers as integers."""
+    """One number where all axes agree, else a tuple; whole numbers as integers; "" for nothing."""
+    if values is None or len(values) == 0:
+        return ""
     values = tuple(int(value) if float(value).is_integer() else float(value) for value in values)
     return values[0] if len({str(value) for value in values}) == 1 else values
-
-
-def _row(name, layer, facts, signal, num_params, image):
-    share = np.prod(np.minimum(signal.size, image) / image)
-    placed = signal.jump.any() and len(signal.shape) > 1
-    return {
-        "layer": name,
-        "type": type(layer).__name__,
-        "output_shape": signal.shape,
-        **{key: _plain(facts[key]) if facts.get(key) else "" for key in ("kernel_size", "strides")},
-        "padding": facts.get("padding", ""),
-        "dilation_rate": _plain(facts["dilation_rate"]) if facts.get("dilation_rate") else "",
-        "num_params": num_params,
-        "macs": int(facts.get("macs", 0)),
-        "memory_bytes": BYTES * math.prod(signal.shape),
-        "receptive_field": _plain(signal.size),
-        "field_start": _plain(signal.start),
-        "jump": _plain(signal.jump) if placed else "",
-        "share_of_image": float(share),
-    }
 
 
 def layer_table(model, input_shape=None):
@@ -126,62 +104,73 @@ def layer_table(model, input_shape=None):
     """
     graph = _graph(model)
     image, arrived = _inputs(model, graph, input_shape)
-    sources = [tensor._keras_history.operation for tensor in graph.inputs]
-    rows = [_row(layer.name, layer, {}, signal, 0, image) for layer, signal in zip(sources, arrived, strict=True)]
-    counted = set()
+    rows, counted = [], set()
 
-    def visit(node, signals, name):
-        layer = node.operation
-        try:
-            shape = _output_shape(node, signals)
-            facts = facts_of(layer, signals[0].shape, shape)
-            signal = advance(join(signals, shape), facts, shape)
-        except ValueError as error:
-            raise ValueError(f"Layer '{name}': {error}") from error
-        num_params = layer.count_params() if isinstance(layer, keras.Layer) and layer not in counted else 0
+    def add(name, layer, facts, signal):
+        own = isinstance(layer, keras.Layer) and layer not in counted
         counted.add(layer)
-        rows.append(_row(name, layer, facts, signal, num_params, image))
+        row = {
+            "layer": name,
+            "type": type(layer).__name__,
+            "output_shape": signal.shape,
+            "kernel_size": _plain(facts.get("kernel_size")),
+            "strides": _plain(facts.get("strides")),
+            "padding": facts.get("padding", ""),
+            "dilation_rate": _plain(facts.get("dilation_rate")),
+            "num_params": layer.count_params() if own else 0,
+            "macs": int(facts.get("macs", 0)),
+            "memory_bytes": BYTES * math.prod(signal.shape),
+            "receptive_field": _plain(signal.size),
+            "field_start": _plain(signal.start),
+            "jump": _plain(signal.jump if signal.jump.any() and len(signal.shape) > 1 else None),
+            "share_of_image": float(np.prod(np.minimum(signal.size, image) / image)),
+        }
+        rows.append(row)
         return signal
 
+    def visit(node, signals, name):
+        try:
+            shape = _output_shape(node, signals)
+            facts = facts_of(node.operation, signals[0].shape, shape)
+            return add(name, node.operation, facts, advance(join(signals, shape), facts, shape))
+        except ValueError as error:
+            raise ValueError(f"Layer '{name}': {error}") from error
+
+    for tensor, signal in zip(graph.inputs, arrived, strict=True):
+        source = tensor._keras_history.operation
+        add(source.name, source, {}, signal)
     _walk(graph, arrived, visit)
     return pd.DataFrame(rows)
 
 
 def totals(model, input_shape=None):
-    """Sums over `layer_table(model, input_shape)`.
+    """Sums over a layer table.
 
+    Args:
+        model: What `layer_table` gave, or the model it takes.
+        input_shape: As in `layer_table`.
     Returns:
         Series with `layers` (inputs not counted), `num_params`, `weight_bytes` (float32), `macs` and `flops` (twice the
         multiply-adds, as profilers count), `memory_bytes` (all activations of one image) and `largest_memory_bytes`.
     """
-    return _sums(layer_table(model, input_shape))
-
-
-def _sums(table):
+    table = model if isinstance(model, pd.DataFrame) else layer_table(model, input_shape)
     num_params, macs, memory = (int(table[name].sum()) for name in ("num_params", "macs", "memory_bytes"))
-    return pd.Series(
-        {
-            "layers": int((table.type != "InputLayer").sum()),
-            "num_params": num_params,
-            "weight_bytes": BYTES * num_params,
-            "macs": macs,
-            "flops": 2 * macs,
-            "memory_bytes": memory,
-            "largest_memory_bytes": int(table.memory_bytes.max()),
-        }
-    )
+    sums = {"layers": int((table.type != "InputLayer").sum()), "num_params": num_params}
+    sums |= {"weight_bytes": BYTES * num_params, "macs": macs, "flops": 2 * macs}
+    return pd.Series(sums | {"memory_bytes": memory, "largest_memory_bytes": int(table.memory_bytes.max())})
 
 
 def describe(model, input_shape=None):
     """`layer_table` and `totals` as text, for a terminal."""
     table = layer_table(model, input_shape)
-    sums = _sums(table)
-    shown = table.drop(columns=["field_start", "memory_bytes"])
-    shown["output_shape"] = shown.output_shape.map(lambda shape: "×".join(map(str, shape)))
-    shown["KiB"] = table.memory_bytes.map(lambda size: f"{size / 1024:,.1f}")
-    shown["share_of_image"] = shown.share_of_image.map("{:.1%}".format)
-    for name in ("num_params", "macs"):
-        shown[name] = shown[name].map("{:,}".format)
+    sums = totals(table)
+    shown = table.drop(columns=["field_start", "memory_bytes"]).assign(
+        output_shape=table.output_shape.map(lambda shape: "×".join(map(str, shape))),
+        KiB=table.memory_bytes.map(lambda size: f"{size / 1024:,.1f}"),
+        share_of_image=table.share_of_image.map("{:.1%}".format),
+        num_params=table.num_params.map("{:,}".format),
+        macs=table.macs.map("{:,}".format),
+    )
     return (
         f"{model.name}\n{shown.to_string(index=False)}\n"
         f"{sums.num_params:,} parameters ({sums.weight_bytes / 2**20:,.2f} MiB as float32), "
@@ -200,9 +189,6 @@ def receptive_field(network, layer_name=None):
         Integer, or a tuple with one integer an axis when they differ. Through branches: the window that holds them all.
     Raises:
         ValueError: As `layer_table`, or if there is no such layer.
-    Example:
-        >>> receptive_field([(3, 1), (3, 1)]) == receptive_field([(5, 1)])
-        True
     """
     if not isinstance(network, keras.Model):
         size = jump = 1
