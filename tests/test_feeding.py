@@ -38,7 +38,7 @@ def test_a_run_has_the_same_bits_when_keras_reads_the_batches(monkeypatch, confi
         monkeypatch.setattr(training, "pipeline", read)
         training._inputs.cache_clear()
         rows.append(training.train(config).row)
-    names = ["train_loss", "val_loss", "val_accuracy", "test_loss", "test_accuracy"]
+    names = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"]
     assert [rows[0][name] for name in names] == [rows[1][name] for name in names]
 
 

@@ -158,7 +158,7 @@ def architecture_digest(model):
 
 @functools.lru_cache(maxsize=1)
 def _inputs(dataset):
-    """Return by split the images of a `Dataset` as float32 in [0, 1] and its labels one-hot; and what validation reads."""
+    """Return by split the images of a `Dataset` as float32 in [0, 1] with labels one-hot, and what validation reads."""
     one_hot = np.eye(dataset.num_classes, dtype="float32")
     inputs = {
         split: (np.multiply(getattr(dataset, f"x_{split}"), 1 / 255, dtype="float32"), one_hot[labels])
