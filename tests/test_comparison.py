@@ -266,10 +266,11 @@ def found(results_root):
 def test_findings_hold_what_a_page_needs(found):
     assert found.complete and found.experiment.read("full").gap().startswith("being measured again: 0 of at least 30")
     table = found.table()
-    assert table["part"].tolist() == ["a", "a", "b", "b"] and table["arm"].tolist() == ["mlp", "softmax"] * 2
+    assert table["part"].tolist() == ["a", "a", "b", "b"] and table["network"].tolist() == ["mlp", "softmax"] * 2
     assert table["collapsed"].str.startswith("0 of ").all() and (table["low"] < table["mean"]).all()
-    np.testing.assert_allclose(table["sampling"], np.sqrt(table["mean"] * (1 - table["mean"]) / 359))
-    assert len(found.tuning()) == 4 and len(found.notes()) == 2 and "Twice the 3 epochs change mlp" in found.notes()[0]
+    notes = found.notes()
+    assert len(found.tuning()) == 4 and len(notes) == 4 and "Twice the 3 epochs change mlp" in notes[1]
+    assert "359 test images (a)" in notes[0] and f"to {100 * np.sqrt(0.9 * 0.1 / 359):.1f}" in notes[0]
     assert found.answer().startswith("Best: mlp, 9")
     verdicts = claims.as_table(found.verdicts())
     assert verdicts["experiment"].tolist() == ["tiny"] and verdicts["q"].notna().all()

@@ -154,11 +154,11 @@ class Findings:
 
         Returns:
             DataFrame: the part (where there are several), what an arm's name says, `num_params, learning_rate, epochs`,
-            `mean, low, high, n` of the test accuracy over the runs that did not collapse, `collapsed` (how many of how
-            many, with a Clopper–Pearson interval where any did) and `sampling`, the test set's own standard error.
+            `mean, low, high, n` of the test accuracy over the runs that did not collapse, and `collapsed`: how many of
+            how many, with a Clopper–Pearson interval where any did.
         """
         tables = [table for part, plan in self.plans.items() if len(table := _levels(plan, self._named(part)))]
-        table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        table = pd.concat(tables, ignore_index=True).drop(columns="arm") if tables else pd.DataFrame()
         table.attrs["metric"] = "test_accuracy"
         return table
 
@@ -172,16 +172,23 @@ class Findings:
         return pd.DataFrame(lines)
 
     def notes(self):
-        """Return sentences that belong under the table: the budget check, and levels too low to believe."""
+        """Return sentences that belong under the table: sampling error, budget check, levels too low to believe."""
         sentences = []
         for part, plan in self.plans.items():
             control, where = plan.comparison.control, f" ({part})" if len(self.plans) > 1 else ""
+            if len(fresh := plan.of_role("fresh")):
+                share, images = fresh["test_accuracy"], fresh["test_images"].iloc[0]
+                errors = 100 * np.sqrt(share * (1 - share) / images)
+                sentences.append(
+                    f"Intervals are over seeds on these {images:,.0f} test images{where}; another test set would move "
+                    f"each accuracy by a standard error of {errors.min():.2f} to {errors.max():.2f} points."
+                )
             if budget := plan.budget():
                 sentences.append(
                     f"Twice the {budget['epochs']} epochs change {control}{where} by {100 * budget['change']:+.2f} "
                     f"[{100 * budget['low']:.2f}, {100 * budget['high']:.2f}] points over {budget['n']} seeds."
                 )
-            fresh, level = plan.of_role("fresh"), plan.comparison.level
+            level = plan.comparison.level
             if level is not None and len(fresh) and not plan.missing:
                 reached = fresh.loc[fresh["arm"] == control, "test_accuracy"].mean()
                 if reached < level - LOW_LEVEL:
@@ -280,7 +287,6 @@ def _levels(plan, named):
             | {name: part[name].iloc[0] for name in ("num_params", "learning_rate", "epochs")}
             | {"mean": mean, "low": low, "high": high, "n": len(sound)}
             | {"collapsed": f"{count} of {n}" + (f" ({shares[0]:.0%} to {shares[1]:.0%})" if count else "")}
-            | {"sampling": np.sqrt(mean * (1 - mean) / part["test_images"].iloc[0])}
         )
     order = {arm: place for place, arm in enumerate(plan.comparison.arms)}
     return pd.DataFrame(lines).sort_values("arm", key=lambda arms: arms.map(order)) if lines else pd.DataFrame()

@@ -44,7 +44,7 @@ def report(found):
     if len(failed):
         parts.append("The same command tries failed runs again; there are no figures until none fails.\n")
     elif found.complete:
-        parts += [terminal_table(readable(found.table())), "", *found.notes()]
+        parts += [terminal_table(found.table()), "", *found.notes()]
         figures = [path.name for path in save_figures(found, folder)]
     if rows := found.verdicts():
         parts.append(f"Claims (q over these alone)\n{tell_verdicts(claims.as_table(rows))}\n")

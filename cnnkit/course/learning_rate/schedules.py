@@ -97,7 +97,7 @@ def plot_losses(found):
 
 def answer(found):
     """Return the best schedule beside the constant rate."""
-    levels = found.table().query("part != 'traps'").set_index("arm")["mean"]
+    levels = found.table().query("part != 'traps'").set_index("schedule")["mean"]
     best = levels.idxmax()
     return f"Constant {levels['constant']:.1%}; best: {best.replace('_', '-')}, {levels[best]:.1%}."
 

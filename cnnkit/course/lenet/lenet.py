@@ -42,14 +42,14 @@ networks = Comparison(
 def plot_beside_paper(found):
     """Return the accuracies with the paper's as a line."""
     fresh = found.plans[""].of_role("fresh")
-    ax = plots.plot_intervals(found.table(), y="arm", metric="test_accuracy", runs=fresh, reference=PAPER_ACCURACY)
+    ax = plots.plot_intervals(found.table(), y="network", metric="test_accuracy", runs=fresh, reference=PAPER_ACCURACY)
     ax.set_title(f"line: LeCun et al. 1998, {PAPER_ACCURACY:.2%}", loc="right", fontsize="small", color="0.35")
     return {"accuracy": ax}
 
 
 def answer(found):
     """Return both errors beside the paper's."""
-    errors = (1 - found.table().set_index("arm")["mean"]).map("{:.2%}".format)
+    errors = (1 - found.table().set_index("network")["mean"]).map("{:.2%}".format)
     return f"Test error {errors['1998']} (1998), {errors['today']} (today); the paper: {1 - PAPER_ACCURACY:.2%}."
 
 
