@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from keras import layers
 
-from cnnkit.models import code_digest, create_model, get_builder, list_models, register, registry, sketch_model
+from cnnkit.models import (
+    code_digest,
+    create_model,
+    get_builder,
+    list_models,
+    register,
+    registry,
+    sketch_model,
+    sketching,
+)
 from cnnkit.models import layers as layers_of_cnnkit
 from cnnkit.models.lenet import _codes
 
@@ -264,6 +273,19 @@ def test_a_sketch_is_the_same_architecture_without_memory(name):
     assert sketch.to_json() == model.to_json() and sketch.count_params() == parameters
     keras.layers.Lambda(lambda x: x)(keras.Input((2,)))  # Keras fills what waits whenever it traces a layer
     assert all(weight._value is None for weight in sketch.weights)
+
+
+def test_what_a_builder_sets_can_be_read_while_it_is_sketched():
+    @register
+    def with_weights(input_shape, num_classes):
+        model = one_layer(input_shape, num_classes, width=2)
+        model.layers[-1].set_weights([np.full((2, num_classes), 7.0), np.zeros(num_classes)])
+        return model
+
+    with sketching() as scope:
+        model = create_model("with_weights", (4, 4, 1), 3)
+        brought = [scope.get_current_value(variable) for variable in model.variables]
+    assert brought[:2] == [None, None] and float(keras.ops.max(brought[2])) == 7
 
 
 def test_a_sketch_of_a_network_that_needs_values_is_the_network():

@@ -12,6 +12,7 @@ from cnnkit.models.registry import (
     list_models,
     register,
     sketch_model,
+    sketching,
 )
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "list_models",
     "register",
     "sketch_model",
+    "sketching",
 ]
 
 for _file in pkgutil.iter_modules(__path__):  # a paper's file registers its builders

@@ -13,16 +13,11 @@ import types
 import numpy as np
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
-_NO_CONTENT = {
-    "__module__",
-    "__qualname__",
-    "__doc__",
-    "__dict__",
-    "__weakref__",
-    "__annotations__",
-    "__abstractmethods__",
-}
-_NO_CONTENT |= {"__firstlineno__", "__static_attributes__", "_abc_impl"}  # nor where in its file a class stands
+# What a class says of itself without being part of it: its name, its place in a file, its annotations.
+_NO_CONTENT = set(
+    "__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __abstractmethods__ _abc_impl "
+    "__firstlineno__ __static_attributes__".split()
+)
 
 
 def code_digest(builder):

@@ -1,11 +1,12 @@
 """The registry of models: what a builder is, and what is asked of it before anything is trained."""
 
+import contextlib
 import inspect
 import math
 from numbers import Integral
 
 import keras
-from keras.src.backend.common import global_state  # for `sketch_model`: Keras has no public word for it
+from keras.src.backend.common import global_state  # for `sketching`: Keras has no public word for it
 
 _BUILDERS = {}
 MAIN = {"__main__", "__mp_main__"}  # a notebook or script, and what a worker process calls the same script
@@ -95,6 +96,22 @@ def create_model(name, input_shape, num_classes, **model_args):
     return network
 
 
+@contextlib.contextmanager
+def sketching():
+    """Build models in a `with` block whose weights have shapes but no memory; values that a builder sets are kept.
+
+    Yields:
+        `keras.StatelessScope`; its `get_current_value(variable)` is such a value inside the block, or None.
+    """
+    waiting = global_state.get_global_attribute("uninitialized_variables", [], set_to_default=True)
+    before = len(waiting)
+    try:
+        with keras.StatelessScope(initialize_variables=False) as scope:
+            yield scope
+    finally:
+        del waiting[before:]  # or the next layer that Keras traces would fill them all
+
+
 def sketch_model(name, input_shape, num_classes, **model_args):
     """Build a registered model whose weights have shapes but no memory, to count and to compare architectures.
 
@@ -103,16 +120,12 @@ def sketch_model(name, input_shape, num_classes, **model_args):
         `keras.Model` that is not for use: each look at a weight draws it anew. A builder that needs weights with values
         (it loads a compiled model, say) gets them.
     """
-    waiting = global_state.get_global_attribute("uninitialized_variables", [], set_to_default=True)
-    before = len(waiting)
     try:
-        with keras.StatelessScope(initialize_variables=False):
+        with sketching():
             return create_model(name, input_shape, num_classes, **model_args)
     except ValueError as error:
         if "stateless scope" not in f"{error} {error.__cause__}":
             raise
-    finally:
-        del waiting[before:]  # or the next layer that Keras traces would fill them all
     return create_model(name, input_shape, num_classes, **model_args)
 
 
