@@ -22,38 +22,37 @@
 # nothing; the learning rate is an ordinary one, and the same for both.
 
 # %% tags=["parameters"]
-import os
+from cnnkit.course import *  # PROFILE, Keras, NumPy, pandas, seaborn and the parts of cnnkit
+
+SEEDS, EPOCHS, LAST_EPOCHS = ((1, 2, 3, 4, 5), 12, 3) if PROFILE == "full" else ((1, 2), 4, 1)
+digits = load_dataset("digits")
+print(f"the profile of this page: {PROFILE}")
+
+# %% [markdown]
+# The rest of the tools: `fs` is `cnnkit.from_scratch`, the NumPy functions that this notebook is about; TensorFlow and
+# SciPy check them. How this page draws its figures is folded away.
+
+# %% tags=["hide-input"]
+import inspect
 import time
 
-PROFILE = os.environ.get("CNNKIT_PROFILE", "smoke")
-SEEDS, EPOCHS, LAST_EPOCHS = ((1, 2, 3, 4, 5), 12, 3) if PROFILE == "full" else ((1, 2), 4, 1)
-START = time.perf_counter()
-
-# %%
-import inspect
-
-import keras
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
 import scipy.signal
-import seaborn as sns
 import tensorflow as tf
-from IPython.display import Markdown, display
+from IPython.display import display
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from threadpoolctl import threadpool_limits
 
-from cnnkit import data, plots
-from cnnkit.lab import store
 from cnnkit import from_scratch as fs
+from cnnkit.course import list_facts
+from cnnkit.evidence import fact
+from cnnkit.lab.store import student_interval
 
 COLOURS = sns.color_palette("colorblind")
-digits = data.load_dataset("digits")
 
 
-def show(*functions):
-    """Print the code of functions, as it stands in the package."""
-    display(Markdown("```python\n" + "\n\n".join(map(inspect.getsource, functions)) + "```"))
+def show_code(*functions):
+    """Show the code of functions and classes, as it stands in the package."""
+    say("```python\n" + "\n\n".join(map(inspect.getsource, functions)) + "```")
 
 
 def draw_grid(ax, values, title, tints=None, strong=None):
@@ -88,9 +87,9 @@ def as_batch(grid):
 # ## 1. The training loop
 #
 # Here is the whole story in one picture: five things, over and over. The boxes are functions of
-# `cnnkit.from_scratch`; the next cell draws them.
+# `cnnkit.from_scratch`.
 
-# %%
+# %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(11, 5.4), layout="constrained")
 GREEN, BLUE, RED, ORANGE, INK = COLOURS[2], COLOURS[0], COLOURS[3], COLOURS[1], "0.25"
 
@@ -144,10 +143,11 @@ plt.show()
 # and answers with how the loss changes with its *input*, which is the `dy` of the layer before, and with its
 # *weights* (4). The weights take a small step downhill (5), and the next batch comes.
 #
-# In code it is hardly longer than in words. This is the loop that will train our LeNet:
+# In code it is hardly longer than in words. A layer is a pair of functions with their arrays, a network a list of
+# layers, and this is the loop that will train our LeNet:
 
 # %%
-show(fs.forward, fs.backward, fs.sgd, fs.fit)
+show_code(fs.Layer, fs.forward, fs.backward, fs.sgd, fs.fit)
 
 # %% [markdown]
 # ### The smallest network there is
@@ -176,12 +176,14 @@ pd.DataFrame(turns).round(4)
 # A CNN differs from this in three ways only. There are many weights, so there are sums. There are several layers, so
 # the chain is longer. And one pixel or weight may influence the loss **along several paths: then their slopes add
 # up**. Hold on to that sentence: it explains every formula below.
-#
+
+# %% [markdown]
 # ### Steps and epochs
 #
-# One *step* uses one batch, one *epoch* every image once. When the batch size does not divide the number of images,
-# the last batch of an epoch is smaller. It is not dropped: `fit` above splits without a remainder, and the cell asks
-# Keras too.
+# One *step* uses one batch, one *epoch* every image once. When the batch size does not divide the number of images, a
+# few are left over. Keras makes a last, smaller batch of them, and so does our `fit` above. (The recorded runs of
+# cnnkit let them wait for the next epoch's shuffle instead, `last_batch="drop"`: notebook 06 shows what a full step on
+# a handful of images can do.)
 
 
 # %%
@@ -205,16 +207,17 @@ epochs = pd.DataFrame(lines)
 epochs
 
 # %% [markdown]
-# So the number of steps is $\lceil n / \text{batch} \rceil$. A popular tutorial divides 500 images by 64 under the
-# heading "batch size 32", and another calls one batch an epoch; the table has both sizes, each with its own steps.
-# The last line is the data set of this notebook.
-#
+# So the number of steps is $\lceil n / \text{batch} \rceil$ here, and $\lfloor n / \text{batch} \rfloor$ where the rest
+# waits. The last line is the data set of this notebook.
+
+# %% [markdown]
 # ## 2. Layers, with a pencil
 #
 # From here on the recipe is always the same. Somebody hands us `dy`, a number for every output: *if this output grows
 # by a tiny bit, the loss grows by `dy` times that bit.* We ask: which outputs does my input touch, and how strongly?
 # The figures draw arrays as squares; one colour is one window.
-#
+
+# %% [markdown]
 # ### Max pooling
 #
 # A max pool keeps the largest value of each window. Four windows of 2×2 pixels; we invent a `dy`, as if the rest of
@@ -275,18 +278,14 @@ for line, kind, values, gradient, marked in (
 plt.show()
 
 # %% [markdown]
-# **Top.** The bold pixels won their windows. Each gets the whole `dy` of its window, all others get nothing: 4 of 16
-# pixels, a quarter (prediction 2). **Bottom.** In a mean pool every pixel of a window moves the output by a quarter of
-# its own movement, so every pixel gets a quarter of `dy`. In both, the numbers of `dx` in one colour add up to the
-# `dy` of that colour.
+# **Top.** The bold pixels won their windows. Each gets the whole `dy` of its window, all others get nothing: one pixel
+# of each four (prediction 2). **Bottom.** In a mean pool every pixel of a window moves the output by a quarter of its
+# own movement, so every pixel gets a quarter of `dy`. In both, the numbers of `dx` in one colour add up to the `dy` of
+# that colour.
 #
 # Not convinced? Then nudge. Write $L = \sum y \cdot dy$, the simplest loss whose slope with respect to $y$ is `dy`;
 # raise one pixel by a little, lower it by a little, and divide the change of $L$ by the change of the pixel. No
 # calculus at all.
-#
-# That is the whole of backpropagation through a max pool. The package does the same for all images and channels at
-# once, without a loop over pixels; it also has overlapping windows (exercise 1) and says what it does at a tie. The
-# second half of the cell proves it equal to ours on a real digit.
 
 # %%
 nudge, slopes = 1e-5, np.zeros_like(x)
@@ -296,8 +295,14 @@ for pixel in np.ndindex(x.shape):
     up, down = ((max_pool_by_hand(image, 2, 2)[0] * dy).sum() for image in (x + step, x - step))
     slopes[pixel] = (up - down) / (2 * nudge)
 print(slopes.round(6))
-print("largest difference to dx:", np.abs(slopes - dx).max())
+print(f"largest difference to dx: {np.abs(slopes - dx).max():.0e}")
 
+# %% [markdown]
+# That is the whole of backpropagation through a max pool. The package does the same for all images and channels at
+# once, without a loop over pixels; it also has overlapping windows (exercise 1) and says what it does at a tie. Is it
+# equal to ours, on a real digit?
+
+# %%
 digit = digits.x_train[0, :, :, 0] / 255
 upstream = np.random.default_rng(1).normal(size=(14, 14))
 for_one, one_cache = max_pool_by_hand(digit, 2, 2)
@@ -306,8 +311,7 @@ np.testing.assert_allclose(for_one, for_all[0, :, :, 0])
 routed = fs.max_pool2d_backward(as_batch(upstream), all_cache)[0, :, :, 0]
 np.testing.assert_allclose(max_pool_by_hand_backward(upstream, one_cache), routed)
 print(f"equal; {(routed != 0).mean():.0%} of {routed.size} pixels get a gradient from a 2×2 max pool")
-
-show(fs.max_pool2d, fs.max_pool2d_backward, fs.mean_pool2d_backward)
+show_code(fs.max_pool2d, fs.max_pool2d_backward, fs.mean_pool2d_backward)
 
 # %% [markdown]
 # ### Convolution
@@ -349,40 +353,56 @@ y = convolve_by_hand(x, w, b=1)
 dy = np.array([[1, 0], [-1, 2]], "float64")
 dx, dw, db = convolve_by_hand_backward(dy, x, w)
 
-fig, axes = plt.subplots(2, 5, figsize=(8.6, 5.2), width_ratios=[3, 1.3, 2.4, 1.3, 3], layout="constrained")
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(3, 5, figsize=(8.6, 7.6), width_ratios=[3, 1.5, 3, 1.3, 3], layout="constrained")
 window = np.pad(np.zeros((2, 2), int), (0, 1), constant_values=-1)
-first = np.array([[0, -1], [-1, -1]])
-draw_grid(axes[0, 0], x, "input $x$", window)
-draw_between(axes[0, 1], "window\ntimes", "×")
-draw_grid(axes[0, 2], w, "kernel $w$, bias 1", np.ones((2, 2), int))
-draw_between(axes[0, 3], "sum,\nplus 1", "→")
-draw_grid(axes[0, 4], y, "output $y$", first)
-draw_grid(axes[1, 0], dx, "answer $dx$", window)
-draw_between(axes[1, 1], "$dy$ times\nkernel", "←")
-draw_grid(axes[1, 2], dw, "answer $dw$", np.ones((2, 2), int))
-draw_between(axes[1, 3], "$dy$ times\nwindow", "←")
-draw_grid(axes[1, 4], dy, f"given $dy$; $db$ = {db:g}", first)
+first, orange = np.array([[0, -1], [-1, -1]]), np.ones((2, 2), int)
+for line, (left, between, middle, then, right) in zip(
+    axes,
+    [
+        [
+            (x, "input $x$", window),
+            "window\ntimes",
+            (w, "kernel $w$, bias 1", orange),
+            "sum,\nplus 1",
+            (y, "output $y$", first),
+        ],
+        [
+            (dy, "given $dy$", first),
+            "each\ntimes",
+            (w, "kernel $w$", orange),
+            "into its\nwindow",
+            (dx, "answer $dx$", window),
+        ],
+        [
+            (dy, "given $dy$", first),
+            "each\ntimes",
+            (x, "its window of $x$", window),
+            "add up",
+            (dw, "answer $dw$", orange),
+        ],
+    ],
+    strict=True,
+):
+    draw_grid(line[0], *left)
+    draw_between(line[1], between, "×")
+    draw_grid(line[2], *middle)
+    draw_between(line[3], then, "→")
+    draw_grid(line[4], *right)
 plt.show()
+print(f"and db, the sum of dy, is {db:g}")
 
 # %% [markdown]
-# Blue marks the first window and the one output it makes. To check the top left of $dw$: it met the four top left
-# pixels of the windows, 1, 2, 0 and 1, with `dy` 1, 0, −1 and 2; the products add up to the number in the figure. For
-# the pixel in the middle of $dx$, which all four windows see, four products of `dy` and a weight meet.
+# **Top**: forwards. **Middle and bottom**: two ways back, both from `dy`. Blue marks the first window, the output it
+# makes and what comes back through it. To check the top left of $dw$: it met the four top left pixels of the windows,
+# 1, 2, 0 and 1, with `dy` 1, 0, −1 and 2; add up the products. For the pixel in the middle of $dx$, which all four
+# windows see, four products of `dy` and a weight meet.
 #
 # Now look at the two formulas again. Both are sliding sums themselves: $dw$ is the **correlation** of the image with
 # `dy`, and $dx$ is the **convolution** of `dy` with the kernel, in the mathematician's sense, kernel turned by 180°,
 # with `dy` padded so that the image's size comes out. This is where the "rotate the kernel" of the textbooks comes
-# from. Nobody has to turn anything by hand: it follows from giving each pixel back what it took part in. The cell
-# below lets SciPy confirm both.
-#
-# The package lays all windows out as rows (`im2col`), so that the sums over places, images, channels and filters
-# become matrix products. Its backward pass is the two lines of our loop in that form.
-#
-# ### Dense layers
-#
-# Every input touches every output: $y = xW + b$. In sums, $dx_i = \sum_o dy_o W_{io}$ and $dW_{io} = \sum_n x_{ni}\,
-# dy_{no}$; as matrices that is $dy\,W^\top$ and $x^\top dy$. A way to remember it: there is only one way to multiply
-# them so that the shapes fit. `dx` needs the shape of `x`, `dw` that of `w`.
+# from. Nobody has to turn anything by hand: it follows from giving each pixel back what it took part in. What does
+# SciPy say?
 
 # %%
 np.testing.assert_allclose(dw, scipy.signal.correlate(x, dy, "valid"))
@@ -393,7 +413,22 @@ for by_hand, by_package in ((y, y_all), (dx, dx_all), (dw, dw_all), (db, db_all)
     np.testing.assert_allclose(by_hand, np.squeeze(by_package))
 print("our loops = SciPy = cnnkit.from_scratch")
 
-show(fs.conv2d_backward, fs.dense_backward)
+# %% [markdown]
+# The package lays all windows out as rows (`im2col`), so that the sums over places, images, channels and filters
+# become matrix products. Its backward pass is the two lines of our loop in that form.
+
+# %%
+show_code(fs.im2col, fs.conv2d, fs.conv2d_backward)
+
+# %% [markdown]
+# ### Dense layers
+#
+# Every input touches every output: $y = xW + b$. In sums, $dx_i = \sum_o dy_o W_{io}$ and $dW_{io} = \sum_n x_{ni}\,
+# dy_{no}$; as matrices that is $dy\,W^\top$ and $x^\top dy$. A way to remember it: there is only one way to multiply
+# them so that the shapes fit. `dx` needs the shape of `x`, `dw` that of `w`.
+
+# %%
+show_code(fs.dense, fs.dense_backward)
 
 # %% [markdown]
 # ### Activations, and how steep they are
@@ -404,7 +439,6 @@ show(fs.conv2d_backward, fs.dense_backward)
 # %%
 x = np.linspace(-6, 6, 1201)
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-steepest = {}
 for name, colour, line in zip(("sigmoid", "tanh", "relu"), COLOURS, ("-", "--", "-."), strict=False):
     value, cache = getattr(fs, name)(x)
     slope = getattr(fs, f"{name}_backward")(np.ones_like(x), cache)
@@ -414,23 +448,21 @@ for name, colour, line in zip(("sigmoid", "tanh", "relu"), COLOURS, ("-", "--", 
     np.testing.assert_allclose(slope, tape.gradient(reference, point), atol=1e-12)
     axes[0].plot(x, value, line, color=colour, label=name)
     axes[1].plot(x, slope, line, color=colour, label=name)
-    steepest[name] = slope.max()
     print(f"{name:<8} slopes from {slope.min():.4f} to {slope.max():.4f}")
 axes[0].set(xlabel="x", ylabel="Activation", ylim=(-1.2, 2.2))
 axes[1].set(xlabel="x", ylabel="Slope of the activation", ylim=(-0.05, 1.12))
 axes[1].legend(frameon=False)
 sns.despine(fig)
 plt.show()
-relu_slopes = np.unique(slope).tolist()  # of the last of the three
-print("all slopes of ReLU:", relu_slopes)
+print("all slopes of ReLU, the last of the three:", np.unique(slope).tolist())
 
 # %% [markdown]
 # The sigmoid is nowhere steeper than ¼, tanh reaches 1 at one point, zero, and ReLU is either flat or exactly 1: its
-# slope is *one of* two values, not a range (a popular article has "[0, 1]" for ReLU and "below 1" for tanh). So a
-# gradient that passes $L$ sigmoids is multiplied by $4^{-L}$ or less, before the weights have their say. ReLU passes
-# it on unchanged or not at all: it does not *shrink* gradients, but a unit that is negative for every image gets none
-# and stops learning.
-#
+# slope is *one of* two values, not a range. So a gradient that passes $k$ sigmoids is multiplied by $4^{-k}$ or less,
+# before the weights have their say. ReLU passes it on unchanged or not at all: it does not *shrink* gradients, but a
+# unit that is negative for every image gets none and stops learning.
+
+# %% [markdown]
 # ### Vanishing and exploding
 #
 # What do shrinking and growing gradients do to training? Twenty dense ReLU layers, first weights of half, once and
@@ -460,15 +492,22 @@ pd.DataFrame(lines).map("{:.4g}".format)
 
 # %% [markdown]
 # With weights too small, the gradient **vanishes**: the step is a speck of the weights, and the first layer stays as
-# blind as it was. With weights too large it **explodes**: one step is larger than the weights
-# themselves and throws them far past any optimum. (One popular article has the two the other way round; the
-# step sizes in the table settle it.) Notebook 09 is about the cures.
-#
+# blind as it was. With weights too large it **explodes**: one step is larger than the weights themselves and throws
+# them far past any optimum. Notebook 09 is about the cures.
+
+# %% [markdown]
 # ### Dropout
 #
 # Dropout zeroes a random share of the values and enlarges the others to make up for it. Backwards, the same mask is
 # applied again: a dropped value had no influence, a kept one was multiplied by $1/(1-\text{rate})$.
-#
+
+# %%
+ones = np.ones((1, 10_000))
+y, mask = fs.dropout(ones, rate=0.25, rng=np.random.default_rng(1), training=True)
+print("values:", np.unique(y).round(4), " mean:", y.mean().round(3), " gradients:", np.unique(mask * ones).round(4))
+show_code(fs.dropout_backward)
+
+# %% [markdown]
 # ### Batch normalisation
 #
 # In training each channel is shifted and scaled to mean 0 and variance 1 *over the batch*: $\hat x = (x -
@@ -483,10 +522,6 @@ pd.DataFrame(lines).map("{:.4g}".format)
 # For four values we can write down all sixteen of these slopes and multiply, which the package avoids with two means.
 
 # %%
-ones = np.ones((1, 10_000))
-y, mask = fs.dropout(ones, rate=0.25, rng=np.random.default_rng(1), training=True)
-print("values:", np.unique(y).round(4), " mean:", y.mean().round(3), " gradients:", np.unique(mask * ones).round(4))
-
 x, dy = np.array([2.0, 4.0, 5.0, 9.0]), np.array([1.0, 0.0, -2.0, 0.5])
 gamma, running = np.array([1.5]), (np.zeros(1), np.ones(1))
 y, cache = fs.batch_norm(x[:, None], gamma, np.zeros(1), running=running, training=True, epsilon=0)
@@ -496,7 +531,7 @@ by_slopes = gamma * dy @ slopes
 np.testing.assert_allclose(by_slopes, fs.batch_norm_backward(dy[:, None], cache)[0][:, 0], atol=1e-15)
 print("dx:", by_slopes.round(4))
 print(f"sum of dx: {abs(by_slopes.sum()):.0e}, and along x̂: {abs((by_slopes * x_hat).sum()):.0e}")
-show(fs.dropout_backward, fs.batch_norm_backward)
+show_code(fs.batch_norm_backward)
 
 # %% [markdown]
 # `dx` sums to zero, and so does its product with $\hat x$ (up to rounding): shifting all four values, or stretching
@@ -519,17 +554,16 @@ def convolve_and_normalise(w, epsilon):
     return y, fs.conv2d_backward(dz, conv_cache)[1]
 
 
-scale_free = {}
 for epsilon in (0, 1e-3):
     (y, dw), (y_large, dw_large) = (convolve_and_normalise(w, epsilon) for w in (kernels, 10 * kernels))
     ratio = np.linalg.norm(dw_large) / np.linalg.norm(dw)
-    scale_free[epsilon] = np.abs(y_large - y).max(), ratio
-    print(f"ε = {epsilon:<6} largest change of outputs {scale_free[epsilon][0]:.1e}, gradient × {ratio:.4f}")
+    print(f"ε = {epsilon:<6} largest change of outputs {np.abs(y_large - y).max():.1e}, gradient × {ratio:.4f}")
 
 # %% [markdown]
 # Without ε, the small number that keeps a constant channel from dividing by zero, it holds to the last digits; with
 # Keras's ε of 0.001 it holds as far as the variance is large against ε.
-#
+
+# %% [markdown]
 # ### Losses
 #
 # **Softmax and cross-entropy.** The network's ten outputs $z$ (logits) become shares $p_k = e^{z_k}/\sum_j e^{z_j}$;
@@ -541,12 +575,6 @@ for epsilon in (0, 1e-3):
 #
 # with $y$ the one-hot label: *what you said minus what was true*. Over a batch of $n$ images it is the mean, hence
 # $1/n$.
-#
-# **Sigmoid and squared error.** The older pair: $a = \sigma(z)$ and $L = \tfrac12\sum(a - t)^2$. With the error $e =
-# a - t$ the chain has one more link, the slope of the sigmoid: $\partial L/\partial z = a(1-a)\,e$. Some tutorials
-# give this as *the* rule for an output layer. It is the rule for this pair only.
-#
-# Why then did everybody change to cross-entropy? One output whose target is 1, from very wrong (left) to right:
 
 # %%
 z, label = np.array([[2.0, 1.0, 0.0]]), np.array([1])
@@ -555,6 +583,12 @@ loss, dz = fs.softmax_cross_entropy(z, label)
 np.testing.assert_allclose(dz, p - np.eye(3)[label])
 print("p     ", p.round(3), "\np − y ", dz.round(3), "\nloss  ", loss.round(3), "= −ln", p[0, 1].round(3))
 
+# %% [markdown]
+# **Sigmoid and squared error.** The older pair: $a = \sigma(z)$ and $L = \tfrac12\sum(a - t)^2$. With the error $e =
+# a - t$ the chain has one more link, the slope of the sigmoid: $\partial L/\partial z = a(1-a)\,e$. It is the rule for
+# this pair only, not for every output layer.
+
+# %%
 z = np.random.default_rng(1).normal(size=(4, 3))
 target = np.eye(3)[[0, 2, 1, 1]]
 a, cache = fs.sigmoid(z)
@@ -566,6 +600,10 @@ np.testing.assert_allclose(a * (1 - a) * (a - target), tape.gradient(half_sum, l
 np.testing.assert_allclose(fs.sigmoid_backward(e, cache), a * (1 - a) * e)
 print("a (1 − a) e equals autodiff for sigmoid and squared error")
 
+# %% [markdown]
+# Why then did everybody change to cross-entropy? One output whose target is 1, from very wrong (left) to right:
+
+# %%
 z = np.linspace(-8, 4, 400)
 a, cache = fs.sigmoid(z)
 squared, entropy = a * (1 - a) * (a - 1), a - 1  # two classes: softmax of (z, 0) is the sigmoid of z
@@ -581,31 +619,32 @@ print(f"z = −8: cross-entropy {abs(entropy[0]):.4f}, squared error {abs(square
 # %% [markdown]
 # Where the answer is most wrong, the squared error has next to no gradient: the flat end of the sigmoid eats it. With
 # cross-entropy the logarithm undoes the exponential, and a wrong answer is always told so, loudly.
-#
-# **Before the first step** both classic losses of ten classes have a known value. If all outputs are equal, every
-# class has $p = 1/10$ and the cross-entropy is $\ln 10$; and the multiclass hinge loss (the support vector machine's,
-# margin 1) counts 1 for each of the nine wrong classes. That answers prediction 1, and it is the cheapest test
-# there is of a new training script.
+
+# %% [markdown]
+# **Before the first step** both classic losses of ten classes have a known value. If all outputs are equal, every class
+# has $p = 1/10$ and the cross-entropy is $\ln 10$; and the multiclass hinge loss (the support vector machine's, margin
+# 1) counts 1 for each of the nine wrong classes. With the usual first weights the outputs differ a little, and the
+# losses are near these values, not on them:
 
 # %%
 x_train, y_train = (digits.x_train / 255).astype("float32"), digits.y_train
-first_losses = {}
 for name, factor in (("equal outputs", 0), ("usual first weights", 1)):
     network = fs.lenet(seed=1)
     network[-1].params[0] *= factor
     outputs, _ = fs.forward(network, x_train[:256])
-    first_losses[name] = [loss(outputs, y_train[:256])[0] for loss in (fs.softmax_cross_entropy, fs.multiclass_hinge)]
-    print(f"{name:<20} cross-entropy {first_losses[name][0]:.4f}, hinge {first_losses[name][1]:.4f}")
+    entropy, hinge = (loss(outputs, y_train[:256])[0] for loss in (fs.softmax_cross_entropy, fs.multiclass_hinge))
+    print(f"{name:<20} cross-entropy {entropy:.4f}, hinge {hinge:.4f}")
 print(f"{'ln 10 and 9':<20}               {np.log(10):.4f},       {9:.4f}")
+
+# %% [markdown]
+# That answers prediction 1, and it is the cheapest test there is of a new training script: a first loss that is far
+# from these says that the inputs or the first weights have the wrong size.
 
 # %% [markdown]
 # ## 3. One whole step, by hand
 #
 # All parts are there. A small network, 32 real digits, one turn of the loop with every line visible. First the way
 # forward, with the shapes that come out.
-#
-# A 5×5 kernel fits into 28 pixels at 24 places, the pool halves that to 12, and 12 · 12 · 4 = 576 features meet the
-# dense layer. Now the way back: the same five lines, from the last to the first.
 
 # %%
 rng = np.random.default_rng(1)
@@ -628,20 +667,22 @@ loss, dz = fs.softmax_cross_entropy(outputs[-1], y)
 for name, output in zip(("convolution", "relu", "max pool", "flatten", "dense"), outputs, strict=True):
     print(f"{name:<12}{output.shape}")
 print(f"loss {loss:.4f}")
+# %% [markdown]
+# A 5×5 kernel fits into 28 pixels at 24 places, the pool halves that to 12, and 12 · 12 · 4 = 576 features meet the
+# dense layer. Now the way back: the same five lines, from the last to the first.
 
+# %%
 df, dw2, db2 = fs.dense_backward(dz, z_cache)
 dp = fs.flatten_backward(df, f_cache)
 dr = fs.max_pool2d_backward(dp, p_cache)
 dc = fs.relu_backward(dr, r_cache)
 dx, dw1, db1 = fs.conv2d_backward(dc, c_cache)
 grads = [dw1, db1, dw2, db2]
+for name, w, g in zip(("w1", "b1", "w2", "b2"), (w1, b1, w2, b2), grads, strict=True):
+    print(f"{name} {w.shape}, its gradient {g.shape}, the largest {np.abs(g).max():.3f}")
 
 # %% [markdown]
 # Is it right? TensorFlow keeps a tape of what we compute and does the same by itself (*automatic differentiation*).
-#
-# Then the update. The gradient even predicts what a small step buys: each weight moves by $-\eta\,g$ and the loss by
-# $g$ times that, in total $-\eta\sum g^2$. For a small $\eta$ the prediction should be good; for a large one the
-# curve bends away.
 
 
 # %%
@@ -661,6 +702,12 @@ for name, ours, reference in zip(("dw1", "db1", "dw2", "db2"), grads, by_autodif
     np.testing.assert_allclose(ours, reference, atol=1e-14)
     print(f"{name}: relative error {relative_error(ours, reference):.1e}")
 
+# %% [markdown]
+# Then the update. The gradient even predicts what a small step buys: each weight moves by $-\eta\,g$ and the loss by
+# $g$ times that, in total $-\eta\sum g^2$. For a small $\eta$ the prediction should be good; for a large one the
+# curve bends away.
+
+# %%
 squares, start = sum((g**2).sum() for g in grads), [array.copy() for array in (w1, b1, w2, b2)]
 for learning_rate in (0.001, 0.01, 0.1, 1.0, 10.0):
     for array, before, g in zip((w1, b1, w2, b2), start, grads, strict=True):
@@ -671,7 +718,8 @@ for learning_rate in (0.001, 0.01, 0.1, 1.0, 10.0):
 # %% [markdown]
 # That is why learning goes in many small steps: the slope is the truth only where we stand. (How large a step may be
 # is the question of notebook 07.)
-#
+
+# %% [markdown]
 # ## 4. How layers meet
 #
 # Textbooks treat *convolution before pooling*, *pooling before convolution* and so on as separate cases with separate
@@ -715,15 +763,13 @@ plt.show()
 # Read the lower row from the right. Under *ReLU* the gradient has come through the max pool: one pixel of four at
 # most has any, at the winners. Under *convolution* it has also come through the ReLU, which deletes it where the
 # input was negative. A convolution does the opposite: every pixel belongs to many windows, so the sparse dots are
-# spread over their neighbourhoods again. (The percentages count all maps. Red: more here would raise the loss.) Now
-# the four meetings, one by one.
-#
+# spread over their neighbourhoods again. (The percentages count all maps. Red: more here would raise the loss. Each
+# picture has its own scale, so compare patterns, not strengths.) Now the four meetings, one by one.
+
+# %% [markdown]
 # **Convolution → pooling.** The convolution's `dy` is the pool's `dx`: after a max pool, zero except at the winners.
 # So its kernel learns from the winning windows alone, $dw = \sum_{\text{winners}} dy \cdot \text{window}$. We sum
 # over just those and compare.
-#
-# **Pooling → convolution.** The pool's `dy` is the convolution's `dx`, dense. A mean pool spreads it in equal parts
-# over its window, which is an enlargement of the picture, divided by the window's size.
 
 # %%
 rng = np.random.default_rng(2)
@@ -738,6 +784,11 @@ only_winners = sum(dmaps[0, p, q, 0] * image[p : p + 3, q : q + 3] for p, q in w
 np.testing.assert_allclose(dw[:, :, 0, 0], only_winners)
 print(f"{len(winners)} of {dmaps.size} windows decide all of dw")
 
+# %% [markdown]
+# **Pooling → convolution.** The pool's `dy` is the convolution's `dx`, dense. A mean pool spreads it in equal parts
+# over its window, which is an enlargement of the picture, divided by the window's size.
+
+# %%
 pooled, pool_cache = fs.mean_pool2d(as_batch(digit))
 maps, conv_cache = fs.conv2d(pooled, kernel[:, :, None, None], np.zeros(1))
 upstream = rng.normal(size=maps.shape)
@@ -751,10 +802,6 @@ print("mean pool backward = enlarge and divide by 4; convolution backward = full
 # **Convolution → convolution.** With many maps, a map $c$ of the lower layer is seen by every filter $f$ of the upper
 # one: its gradient is the sum of the full convolutions, $\delta_c = \big(\sum_f dy_f * w_{cf}\big) \cdot \text{slope
 # of the activation}$. Filter by filter with SciPy, and with one call:
-#
-# **Convolution → dense.** Between them stands a flatten, which moves numbers and changes none, so its gradients only
-# move back. A dense layer on $h \times w \times c$ maps *is* a convolution whose kernel is as large as the map; we
-# check both directions.
 
 # %%
 below, w = rng.normal(size=(1, 9, 9, 3)), rng.normal(size=(3, 3, 3, 5))
@@ -767,6 +814,12 @@ for c in range(3):
     np.testing.assert_allclose(delta[0, :, :, c], total * (below[0, :, :, c] > 0))
 print("equal for", below.shape[3], "maps and", w.shape[3], "filters")
 
+# %% [markdown]
+# **Convolution → dense.** Between them stands a flatten, which moves numbers and changes none, so its gradients only
+# move back. A dense layer on $h \times w \times c$ maps *is* a convolution whose kernel is as large as the map; we
+# check both directions.
+
+# %%
 maps, w, b = rng.normal(size=(2, 5, 5, 16)), rng.normal(size=(400, 7)), rng.normal(size=7)
 flat, shape = fs.flatten(maps)
 rows, dense_cache = fs.dense(flat, w, b)
@@ -1011,7 +1064,8 @@ assert worst.max() < 1e-7
 # Two witnesses that know nothing of each other agree with us: autodiff to the last digits of float64, finite
 # differences as far as nudging allows, all below $10^{-7}$. The wrong ones stand out by many orders of magnitude. You
 # will want this test whenever you write a layer of your own.
-#
+
+# %% [markdown]
 # ## 6. A LeNet that we train ourselves
 #
 # Every piece is proved; now we put them together. `fs.lenet` is a list of `Layer`s. Its shapes and weights:
@@ -1032,7 +1086,8 @@ shapes
 # padding keeps 28 pixels, the pool halves them to 14. The second, $25\cdot 6\cdot 16 + 16$ without padding, leaves
 # $14 - 5 + 1 = 10$, and the pool 5; hence $5\cdot 5\cdot 16 = 400$ features and $400\cdot 120 + 120$ parameters in
 # the first dense layer, where most of them are. Pooling and ReLU have none.
-#
+
+# %% [markdown]
 # ### The same steps
 #
 # The same network in Keras, given the same first weights, and the strictest comparison: one epoch on the same batches
@@ -1055,12 +1110,15 @@ def keras_lenet(params, dtype="float32"):
     return model
 
 
-def train_side_by_side(dtype):
-    """One epoch of both on the same batches. Returns our losses and Keras's, step by step."""
+def train_side_by_side(dtype, kind=float):
+    """One epoch of both on the same batches -> our losses and Keras's, step by step.
+
+    `kind` is the kind of number of our learning rate and momentum: float, or np.float32.
+    """
     network, x = fs.lenet(seed=1, dtype=dtype), x_train.astype(dtype)
     params = fs.parameters(network)
     model, velocities = keras_lenet(params, dtype), [np.zeros_like(w) for w in params]
-    optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
+    optimizer, step = keras.optimizers.SGD(0.02, momentum=0.9), {"learning_rate": kind(0.02), "momentum": kind(0.9)}
 
     @tf.function(reduce_retracing=True)
     def differentiate(images, labels):
@@ -1073,7 +1131,7 @@ def train_side_by_side(dtype):
     for batch in np.split(np.random.default_rng(1).permutation(len(x)), range(32, len(x), 32)):
         outputs, caches = fs.forward(network, x[batch], training=True)
         loss, dy = fs.softmax_cross_entropy(outputs, y_train[batch])
-        fs.sgd(params, fs.backward(network, dy, caches), velocities, learning_rate=0.02, momentum=0.9)
+        fs.sgd(params, fs.backward(network, dy, caches), velocities, **step)
         ours.append(loss)
         loss, grads = differentiate(x[batch], y_train[batch])
         optimizer.apply(grads, model.trainable_variables)
@@ -1088,6 +1146,7 @@ np.testing.assert_allclose(fs.forward(network, x_train[:64])[0], model(x_train[:
 # %%
 with threadpool_limits(1):  # matrices this small gain nothing from a second thread, and wait for it
     losses = {dtype: train_side_by_side(dtype) for dtype in ("float32", "float64")}
+    losses["float64, rate and momentum of float32"] = train_side_by_side("float64", np.float32)
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 ours, theirs = losses["float64"]
@@ -1097,28 +1156,34 @@ axes[0].plot(steps, ours, color=COLOURS[0], label="NumPy, by hand")
 axes[0].axhline(np.log(10), color="0.35", linewidth=1, linestyle=":")
 axes[0].annotate("ln 10", (1, np.log(10)), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="0.35")
 axes[0].set(xlabel="Step", ylabel="Loss of the batch, float64 (nats)", ylim=(0, None))
-for (dtype, pair), line, colour in zip(losses.items(), ("--", "-"), COLOURS[3:], strict=False):
+for (name, pair), line, colour in zip(losses.items(), ("--", "-", ":"), COLOURS[3:], strict=False):
     apart = np.abs(np.subtract(*pair, dtype="float64"))
-    axes[1].semilogy(steps, np.where(apart > 0, apart, np.nan), line, color=colour, label=dtype)
-    print(f"{dtype}: the two losses are at most {apart.max():.0e} nats apart in {len(steps)} steps")
-axes[1].set(xlabel="Step", ylabel="Difference of the losses (nats)")
-for ax in axes:
-    ax.legend(frameon=False)
+    axes[1].semilogy(steps, np.where(apart > 0, apart, np.nan), line, marker=".", color=colour, label=name)
+    equal = f"and equal at {(apart == 0).sum()} of {len(steps)} steps"
+    print(f"{name}: the losses are at most {apart.max():.0e} nats apart, {equal}")
+axes[1].set(xlabel="Step", ylabel="Difference of the losses (nats)", ylim=(1e-17, 1e-1))
+axes[0].legend(frameon=False)
+axes[1].legend(frameon=False, loc="upper left", fontsize=8)
 sns.despine(fig)
 plt.show()
 
 # %% [markdown]
-# Left: the circles lie on the line, from $\ln 10$ to the last step. Right: how far apart they are. In float64 it is
-# next to nothing (and what there is comes mostly from Keras, which keeps its learning rate in float32). In float32
-# the two begin with the same digits, and then training *amplifies* the last one, step by step: neither is wrong, and
-# after an epoch they are two different runs of the same algorithm. It is why nobody should expect two machines to
-# train to the same weights, and why we compare accuracies over seeds.
+# Left: the circles lie on the line, from $\ln 10$ to the last step. Right: how far apart they are (a step at which they
+# are equal to the last bit has no point on a logarithmic axis). In float64 it is little, and even this little is no
+# disagreement about the algorithm: Keras keeps its learning rate *and its momentum* in float32, whatever the network
+# computes in. Round ours in the same way, and the two differ by no more than the rounding of single sums.
 #
+# In float32 the two begin with the same digits, and then training *amplifies* the last one, step by step: neither is
+# wrong, and after an epoch they are two different runs of the same algorithm. It is why nobody should expect two
+# machines to train to the same weights, and why we compare accuracies over seeds.
+
+# %% [markdown]
 # ### The same accuracy
 #
 # Now each trains as one would use it: `fs.fit` here, `model.fit` there, each with its own random order of the images.
 # Momentum 0.9, batches of 32; the learning rate is 0.02 and, for the last epochs, 0.002, so that it matters less at
-# which step we stop. They are compared on images that neither has seen, the test set.
+# which step we stop. Both get pixels in [0, 1] and keep the small last batch, the plainest way (recorded runs of cnnkit
+# standardise their inputs and wait for full batches). They are compared on images that neither has seen, the test set.
 
 # %%
 x_new, y_new = digits.x_test.astype("float32") / 255, digits.y_test
@@ -1157,8 +1222,8 @@ def train_in_keras(seed):
 
 runs, history = [], []
 for seed in SEEDS:
-    for name, train in (("NumPy, by hand", train_by_hand), ("Keras", train_in_keras)):
-        logits, losses, seconds = train(seed)
+    for name, train_one in (("NumPy, by hand", train_by_hand), ("Keras", train_in_keras)):
+        logits, losses, seconds = train_one(seed)
         run = {"run_id": f"{name} {seed}", "trained with": name, "seed": seed}
         accuracy = (logits.argmax(axis=1) == y_new).mean()
         runs.append(run | {"accuracy": accuracy, "train_seconds": seconds})
@@ -1167,34 +1232,41 @@ runs, history = pd.DataFrame(runs), pd.DataFrame(history)
 print(f"{runs['train_seconds'].sum():.0f} s for {len(runs)} trainings of {EPOCHS + LAST_EPOCHS} epochs")
 
 # %% [markdown]
-# The training loss, averaged over each epoch; then the accuracy on the new images by seed, and the difference between
-# the two, paired by seed because a pair has the same first weights.
+# The training loss, averaged over each epoch:
 
 # %%
 ax = plots.plot_curves(history, metric="train_loss", hue="trained with")
+ax.set_yscale("log")
 plots.mark_profile(ax, PROFILE)
 plt.show()
 
+# %% [markdown]
+# The accuracy on the new images by seed, and the difference between the two, paired by seed because a pair has the same
+# first weights:
+
+# %%
 table = runs.pivot(index="seed", columns="trained with", values="accuracy")[["NumPy, by hand", "Keras"]]
 table["difference"] = table["NumPy, by hand"] - table["Keras"]
-mean, low, high = store.student_interval(table["difference"])
+mean, low, high = student_interval(table["difference"])
 difference = {"": "by hand − Keras", "mean": mean, "low": low, "high": high, "n": len(table), "margin": 0.01}
 display((100 * table).round(2).rename(columns=lambda name: f"{name} ({'pp' if name == 'difference' else '%'})"))
 ax = plots.plot_intervals(pd.DataFrame([difference]), y="", metric="accuracy", reference=0)
 plots.mark_profile(ax, PROFILE)
 plt.show()
 
+# %% tags=["hide-input"]
 within = "within" if abs(mean) < 0.01 else "not within"
 inside = "inside" if max(-low, high) < 0.01 else "not wholly inside"
-text = (
+shift, ends = f"{100 * mean:+.2f}".replace("-", "−"), f"{100 * low:+.2f} to {100 * high:+.2f}".replace("-", "−")
+say(
     f"Over {len(table)} seeds the hand-made network reads {table['NumPy, by hand'].mean():.2%} of {len(y_new)} new "
-    f"digits and Keras {table['Keras'].mean():.2%}: a mean difference of {100 * mean:+.2f} pp, **{within} one "
-    f"percentage point** (prediction 3), with a 95% interval from {100 * low:+.2f} to {100 * high:+.2f} pp, {inside} "
-    f"±1 pp. One image is {100 / len(y_new):.2f} pp: such differences are a few digits that two orders of the same "
-    "training images leave on one side of the line or the other."
+    f"digits and Keras {table['Keras'].mean():.2%}: a mean difference of {shift} pp, **{within} one percentage point** "
+    f"(prediction 3), with a 95% interval from {ends} pp, {inside} ±1 pp. One image is {100 / len(y_new):.2f} pp: such "
+    "differences are a few digits that two orders of the same training images leave on one side of the line or the "
+    "other."
+    + " *This is the smoke run: two seeds and a few epochs, too small to conclude from.*"
+    * (PROFILE == "smoke")
 )
-smoke = " *This is the smoke run: two seeds and a few epochs, too small to conclude from.*"
-display(Markdown(text + smoke * (PROFILE == "smoke")))
 
 # %% [markdown]
 # ### A kernel learns
@@ -1228,7 +1300,8 @@ print(f"kernel {chosen} moves by {moved[0]:.0%} of its first length in epoch 1 a
 # epochs, when the loss falls fastest; in the last, at a tenth of the learning rate, hardly a weight changes. Nobody
 # told the kernel what to look for. Its every change is `p − y`, carried back through three dense layers, two max
 # pools and a convolution.
-#
+
+# %% [markdown]
 # ### Why frameworks exist
 #
 # One more epoch of each, three times in turn, after Keras has compiled its step:
@@ -1248,53 +1321,41 @@ for _ in range(3):
 for name, times in seconds.items():
     print(f"{name:<15} {len(x_train) / np.median(times):7,.0f} images a second")
 by_hand, by_keras = (np.median(times) for times in seconds.values())
-print(f"Keras on all cores takes 1/{by_hand / by_keras:.1f} of the time of NumPy on one")
+print(f"NumPy on one core takes {by_hand / by_keras:.1f} times as long as Keras on all")
 
 _, caches = fs.forward(network, x_train[:32], training=True)
 windows, *_ = caches[0]
 print(f"a batch takes {x_train[:32].nbytes / 1e6:.1f} MB, its windows in the first cache {windows.nbytes / 1e6:.1f} MB")
 
 # %% [markdown]
-# The arithmetic is the same, the time is not (prediction 4). We copy every pixel into each of the 25 windows that see
-# it, write every result to memory before the next function reads it, and use one core. A compiled step can fuse, reuse
-# and share the work out, and it runs unchanged on a GPU. The other thing a framework gives is what the tape did for us
-# in section 5: it has such pairs of functions for hundreds of operations, and calls them in reverse order by itself.
-# What it does not give is knowing *what* it does, and that you now have.
-#
+# The arithmetic is the same, the time is not (prediction 4; by how much depends on the machine, and grows with the
+# network). We copy every pixel into each of the 25 windows that see it, write every result to memory before the next
+# function reads it, and use one core. A compiled step can fuse, reuse and share the work out, and it runs unchanged
+# on a GPU. The other thing a framework gives is what the tape did for us in section 5: it has such pairs of functions
+# for hundreds of operations, and calls them in reverse order by itself. What it does not give is knowing *what* it
+# does, and that you now have.
+
+# %% [markdown]
 # ## 7. What the numbers decide
 #
-# Statements from articles and courses that this notebook has tested, each with the figure computed above. `ledger` is
-# the statement's number in `results/claims.csv`.
+# Statements from articles and courses that belong to this notebook, each computed anew by `cnnkit.course`: what it
+# found, and whether the sentence holds.
 
-# %%
-counted = epochs[["steps", "last batch"]].to_numpy().tolist()
-pools = checks.loc[["max pool 2×2", "mean pool 2×2"], "against autodiff"].max()
-p = np.exp(flat) / np.exp(flat).sum(axis=1, keepdims=True)
-misfit = relative_error(p * (1 - p) * (p - one_hot), p - one_hot)  # the rule of the sigmoid where softmax stands
-at_start = first_losses["equal outputs"]
-unchanged, tenth = scale_free[0]
-starts_right = np.allclose(at_start, [np.log(10), 9])
-statements = [
-    (20, "500 images: 16 steps of 32, the last of 20", "{}, {}".format(*counted[0]), counted[0] == [16, 20]),
-    (20, "500 images: 8 steps of 64, the last of 52", "{}, {}".format(*counted[1]), counted[1] == [8, 52]),
-    (25, "the slope of the sigmoid is at most ¼", f"{steepest['sigmoid']:.4f}", steepest["sigmoid"] <= 0.25),
-    (25, "the slope of tanh is below 1 everywhere", f"{steepest['tanh']:.4f}", steepest["tanh"] < 1),
-    (25, "the slope of ReLU ranges over [0, 1]", "only {:g} and {:g}".format(*relu_slopes), len(relu_slopes) > 2),
-    (26, "max pooling routes gradients, mean pooling spreads them", f"error {pools:.0e}", pools < 1e-7),
-    (27, "the output's gradient is a(1 − a)e", f"with softmax wrong by {misfit:.0%}", None),
-    (28, "first loss of ten classes: ln 10, hinge 9", "{:.4f}, {:.4f}".format(*at_start), starts_right),
-    (32, "without activations two convolutions are one", f"{folding:.0e} apart", folding < 1e-5),
-    (33, "batch norm undoes × 10 on the weights", f"{unchanged:.0e} apart", unchanged < 1e-9),
-    (33, "and the gradient becomes a tenth", f"× {tenth:.4f}", np.isclose(tenth, 0.1)),
+# %% tags=["hide-input"]
+LEDGER = {20, *range(25, 29), 32, 33}  # their numbers in results/claims.csv
+checked = [fact.check(one) for one in list_facts() if one.ledger in LEDGER]
+lines = [
+    {
+        "statement": row["text"],
+        "computed": plots.tell_effect(row),
+        "verdict": row["verdict"],
+        "under which condition": row["reason"] if row["verdict"] == "CONDITIONAL" else "",
+    }
+    for row in checked
 ]
-words = {True: "TRUE", False: "FALSE", None: "CONDITIONAL: sigmoid with squared error"}
-decided = [
-    (row, text, figure, words[None if holds is None else bool(holds)]) for row, text, figure, holds in statements
-]
-display(pd.DataFrame(decided, columns=["ledger", "statement", "computed", "verdict"]))
-
+say(plots.markdown_table(pd.DataFrame(lines)))
 by_kind = runs.groupby("trained with")["train_seconds"].sum()
-print(f"the whole notebook took {time.perf_counter() - START:.0f} s, of which training")
+print(f"the whole notebook took {time.process_time():.0f} seconds of a processor; training by the clock:")
 print("\n".join(f"{name:<15} {seconds:5.1f} s" for name, seconds in by_kind.items()))
 
 # %% [markdown]
@@ -1308,7 +1369,8 @@ print("\n".join(f"{name:<15} {seconds:5.1f} s" for name, seconds in by_kind.item
 # - The first weights were Glorot's, the network shallow, the learning rate friendly. Section 2 showed how little it
 #   takes for a gradient to vanish; 09 shows what to do.
 # - Speed depends on the machine, and on what else it does; only the ratio within one run means something.
-#
+
+# %% [markdown]
 # ## Exercises
 #
 # Solutions follow, but they are worth more afterwards.
@@ -1330,20 +1392,8 @@ print("\n".join(f"{name:<15} {seconds:5.1f} s" for name, seconds in by_kind.item
 # **1.** Three of the four windows contain the pixel in the middle as their largest, so three paths lead from it to
 # the loss, and their slopes add up; with `=` the last would overwrite the others. The fourth window is won by the
 # corner.
-#
-# **2.** A pixel moves each mean it belongs to by a quarter of its own movement: it gets a quarter of the `dy` of
-# every window that sees it. Corners are seen by one window, edges by two, the middle by all four.
-#
-# **3.** One line differs from `fs.sgd`: the weights move on as if the next momentum step had already been taken.
-#
-# **4.** The slope is 1 or ⅛, so that is the cache.
-#
-# **5.** The sum's gradient is the mean's times the number of images $n$, so a step is $n$ times as long. With
-# $\eta/n$ the training is the same, step by step, with momentum too, since the velocity is a sum of steps. (But for
-# the last batch of an epoch: it has fewer images, and its sum counts less than its mean would.)
 
 # %%
-# Solution 1
 x, dy = np.array([[1, 2, 0], [3, 7, 4], [9, 5, 6]], "float64"), np.array([[1, 2], [3, -1]], "float64")
 y, cache = max_pool_by_hand(x, size=2, stride=1)
 dx = max_pool_by_hand_backward(dy, cache)
@@ -1359,8 +1409,12 @@ _, package_cache = fs.max_pool2d(as_batch(x), stride=1)
 np.testing.assert_allclose(dx, fs.max_pool2d_backward(as_batch(dy), package_cache)[0, :, :, 0])
 
 
+# %% [markdown]
+# **2.** A pixel moves each mean it belongs to by a quarter of its own movement: it gets a quarter of the `dy` of
+# every window that sees it. Corners are seen by one window, edges by two, the middle by all four.
+
+
 # %%
-# Solution 2
 def mean_pool_by_hand(x, size, stride):
     rows, columns = ((side - size) // stride + 1 for side in x.shape)
     corners = np.ndindex(rows, columns)
@@ -1382,8 +1436,11 @@ np.testing.assert_allclose(dx, fs.mean_pool2d_backward(as_batch(dy), cache)[0, :
 print(dx)
 
 
+# %% [markdown]
+# **3.** One line differs from `fs.sgd`: the weights move on as if the next momentum step had already been taken.
+
+
 # %%
-# Solution 3
 def nesterov(params, grads, velocities, *, learning_rate, momentum):
     for w, g, v in zip(params, grads, velocities, strict=True):
         v *= momentum
@@ -1402,8 +1459,11 @@ np.testing.assert_allclose(w, variable.numpy(), rtol=1e-6)  # Keras keeps its le
 print("five steps of Nesterov's momentum, equal to Keras's")
 
 
+# %% [markdown]
+# **4.** The slope is 1 or ⅛, so that is the cache.
+
+
 # %%
-# Solution 4
 def leaky_relu(x):
     slope = np.where(x > 0, 1, 0.125)
     return x * slope, slope
@@ -1415,3 +1475,8 @@ def leaky_relu_backward(dy, slope):
 
 verdict = check("leaky ReLU", [fs.Layer(leaky_relu, leaky_relu_backward)], lambda x: tf.nn.leaky_relu(x, 0.125), maps)
 print(f"autodiff {verdict['against autodiff']:.0e}, finite differences {verdict['against finite differences']:.0e}")
+
+# %% [markdown]
+# **5.** The sum's gradient is the mean's times the number of images $n$, so a step is $n$ times as long. With $\eta/n$
+# the training is the same, step by step, with momentum too, since the velocity is a sum of steps. (But for the last
+# batch of an epoch: it has fewer images, and its sum counts less than its mean would.)
