@@ -142,23 +142,23 @@ def check_name(what, name, table):
     return table[name]
 
 
+CLIPS = {"clipnorm", "global_clipnorm", "clipvalue"}
+
+
 @functools.cache  # a grid has thousands of configs, and few recipes
 def check_recipe(optimizer, schedule, optimizer_args, schedule_args):
-    """Raise a ValueError unless optimizer and schedule are known and take these arguments (as JSON text)."""
+    """Raise a ValueError unless optimizer and schedule are known and take these arguments (as JSON text).
+
+    Keras is not asked: to make an optimizer runs an operation, after which the number of threads cannot be set.
+    """
     taken = inspect.signature(check_name("optimizer", optimizer, OPTIMIZERS)).parameters
     rules = {name: rule for name, rule in OPTIMIZER_ARGS.items() if name in taken}
     check_name("schedule", schedule, SCHEDULES)
-    optimizer_args, schedule_args = json.loads(optimizer_args), json.loads(schedule_args)
+    optimizer_args = json.loads(optimizer_args)
     _check_args("optimizer_args", optimizer, optimizer_args, rules)
-    _check_args("schedule_args", schedule, schedule_args, SCHEDULE_ARGS.get(schedule, {}))
-    try:  # the rest Keras knows
-        rate = SCHEDULES[schedule](0.1, 100, **schedule_args)
-        float(OPTIMIZERS[optimizer](learning_rate=rate, **optimizer_args).learning_rate)
-    except Exception as error:  # it has many ways to say it
-        raise ValueError(
-            f"Expected arguments that {optimizer} with schedule {schedule} takes. Received: "
-            f"optimizer_args={optimizer_args}, schedule_args={schedule_args} ({error})."
-        ) from None
+    _check_args("schedule_args", schedule, json.loads(schedule_args), SCHEDULE_ARGS.get(schedule, {}))
+    if len(clips := CLIPS & set(optimizer_args)) > 1:
+        raise ValueError(f"Expected one way of clipping out of {', '.join(sorted(CLIPS))}. Received: {sorted(clips)}.")
 
 
 def _check_args(what, owner, args, rules):

@@ -4,12 +4,16 @@ import contextlib
 import dataclasses
 import logging
 import os
+import queue
 import sys
+import threading
 
 import dask
 import distributed
 import keras
+import numpy as np
 import pandas as pd
+import psutil
 from tornado.ioloop import PeriodicCallback
 from tqdm.auto import tqdm
 
@@ -20,6 +24,7 @@ from cnnkit.lab.provenance import use_one_thread
 
 CONNECT_SECONDS = 10
 LOOK_SECONDS = 5
+COPIES = 3  # of the weights while a run trains: themselves, their gradients, and at least one more for the step
 DASK_SETTINGS = {
     "distributed.worker.multiprocessing-method": startup.START_METHOD,
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds one run, so its death is blamed on that run alone
@@ -39,7 +44,8 @@ def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, r
     Args:
         configs: `RunConfig`s; a repeated one is trained once.
         experiment: String, the store's folder.
-        workers: Integer, processes of one thread each on this machine; None for one a core.
+        workers: Integer, processes of one thread each on this machine, no more than there are runs; None for one a
+            core.
         scheduler: String, address of a Dask scheduler that trains instead, e.g. `"tcp://10.0.0.1:8786"`. Its workers
             need cnnkit and the same data; rows come back here.
         client: What `cluster` yields, to use one cluster for several calls.
@@ -53,11 +59,13 @@ def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, r
     """
     _check_workers(workers)
     configs = list({config.run_id: config for config in configs}.values())
-    missing = _missing(configs, experiment, refresh)
+    stored = store.read_runs(experiment)
+    missing = _missing(configs, stored, experiment, refresh)
     if missing:
         store.check_writable(experiment)
+        _tell_cost(list(missing), stored, experiment)
         with contextlib.ExitStack() as stack:
-            client = client or stack.enter_context(cluster(min(workers or count_cores(), len(missing)), scheduler))
+            client = client or stack.enter_context(cluster(workers, scheduler))
             stack.callback(store.rebuild, experiment)
             _run_missing(missing, experiment, client, len(configs), refresh)
     store.rebuild(experiment)
@@ -67,7 +75,7 @@ def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, r
 
 @contextlib.contextmanager
 def cluster(workers=None, scheduler=None):
-    """Yield a function that returns a `distributed.Client`, started when it is first called.
+    """Yield a function `(runs) -> distributed.Client`, started when it is first called, with a worker a run at most.
 
     Args:
         workers: Integer, processes on this machine; None for one a core. Ignored with a scheduler.
@@ -80,9 +88,12 @@ def cluster(workers=None, scheduler=None):
     with contextlib.ExitStack() as stack:
         started = []
 
-        def client():
+        def client(runs):
+            count = min(workers or count_cores(), runs)
             if not started:
-                started.append(_start(stack, workers or count_cores(), scheduler))
+                started.append(_start(stack, count, scheduler))
+            elif scheduler is None and count > len(started[0].cluster.workers):
+                started[0].cluster.scale(count)
             return started[0]
 
         yield client
@@ -95,28 +106,52 @@ def _check_workers(workers):
 
 def _start(stack, workers, scheduler):
     stack.enter_context(dask.config.set(DASK_SETTINGS))
-    if scheduler is None:
-        startup.prepare_workers()
-        options = {
-            "n_workers": workers,
-            "threads_per_worker": 1,
-            "dashboard_address": "127.0.0.1:0",  # no dashboard without bokeh; None would take port 8787 or warn
-            "preload": ["cnnkit.lab.startup"],
-            "env": dict(os.environ),  # as it is now: the process they are forked from may be older
-        }
-        local = stack.enter_context(distributed.LocalCluster(silence_logs=logging.CRITICAL, **options))
-        # Dask gives up a worker that died while it started; asked for so many again, it starts another.
-        look = PeriodicCallback(lambda: local.scale(workers), 1000 * LOOK_SECONDS)
-        local.loop.add_callback(look.start)
-        stack.callback(local.loop.add_callback, look.stop)
-        return stack.enter_context(distributed.Client(local))
+    if scheduler is not None:
+        return stack.enter_context(_connect(scheduler))
+    startup.prepare_workers()
+    options = {
+        "n_workers": workers,
+        "threads_per_worker": 1,
+        "dashboard_address": "127.0.0.1:0",  # no dashboard without bokeh; None would take port 8787 or warn
+        "preload": ["cnnkit.lab.startup"],
+        "env": dict(os.environ),  # as it is now: the process they are forked from may be older
+    }
+    local = stack.enter_context(distributed.LocalCluster(silence_logs=logging.CRITICAL, **options))
+    # Dask gives up a worker that died while it started; asked for so many again, it starts another.
+    look = PeriodicCallback(lambda: local.scale(len(local.worker_spec)), 1000 * LOOK_SECONDS)
+    local.loop.add_callback(look.start)
+    stack.callback(local.loop.add_callback, look.stop)
+    return stack.enter_context(distributed.Client(local))
+
+
+def _connect(scheduler):
+    """Return a client of a running scheduler that has workers, or say within seconds what is wrong."""
+    found, way_on = (
+        queue.SimpleQueue(),
+        "Start one with `dask scheduler` and workers with `dask worker ADDRESS`, or leave",
+    )
+    way_on += " --scheduler out to train on this machine."
+
+    def connect():
+        try:
+            found.put(distributed.Client(scheduler, timeout=CONNECT_SECONDS))
+        except Exception as error:  # it has as many ways to fail as there are programs that listen to a port
+            found.put(error)
+
+    # A port that takes the connection and says nothing would be waited for, whatever the time-out: hence a thread.
+    threading.Thread(target=connect, daemon=True).start()
     try:
-        return stack.enter_context(distributed.Client(scheduler, timeout=CONNECT_SECONDS))
-    except (OSError, ValueError) as error:
-        raise OSError(
-            f"Expected a Dask scheduler at {scheduler}. Received: {error}. Start one with `dask scheduler` and workers "
-            "with `dask worker ADDRESS`, or leave --scheduler out to train on this machine."
-        ) from None
+        client = found.get(timeout=2 * CONNECT_SECONDS)
+    except queue.Empty:
+        client = TimeoutError("it takes the connection and says nothing")
+    if isinstance(client, Exception):
+        raise OSError(f"Expected a Dask scheduler at {scheduler}. Received: {client}. {way_on}") from None
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except TimeoutError:
+        client.close()
+        raise OSError(f"Expected workers at the scheduler {scheduler}. Received: none. {way_on}") from None
+    return client
 
 
 def count_cores():
@@ -124,59 +159,66 @@ def count_cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def _missing(configs, experiment, refresh):
-    """Return the configs without a usable row; refuse rows that other data or another architecture made."""
-    runs = store.read_runs(experiment)
-    done = runs[runs["status"].isin(store.FINAL)].set_index("run_id")
-    missing, stale = [], []
+def _missing(configs, stored, experiment, refresh):
+    """Return the configs without a usable row with the fingerprints their rows will carry, runs of one trace together.
+
+    Rows that other data or another architecture made are refused, or made again.
+    """
+    done = stored[stored["status"].isin(store.FINAL)].set_index("run_id")
+    missing, stale = {}, {}
     for config in sorted(configs, key=lambda c: (c.dataset, c.train_size or 0, c.seed)):  # each split is read once
         finished = config.run_id in done.index
         if finished and not data.is_available(config.dataset):  # nothing to compare with: the row is what there is
             continue
-        expected = _fingerprint(config)  # raises now if data and model do not fit
+        expected = training.fingerprint(config)  # raises now if data and model do not fit
         if not finished:
-            missing.append(config)
-            continue
-        row = done.loc[config.run_id]
-        stale += [(config, name, str(row[name]), value) for name, value in expected.items() if row[name] != value]
+            missing[config] = expected
+        elif wrong := [name for name, value in expected.items() if done.at[config.run_id, name] != value]:
+            stale[config] = expected
+            was, now = str(done.at[config.run_id, wrong[0]])[:12], expected[wrong[0]][:12]
+            words = f"run {config.run_id} ({config.model} on {config.dataset}) has {wrong[0]} {was}, here it is {now}"
     if stale and not refresh:
-        config, name, was, now = stale[0]
         raise ValueError(
             f"Expected rows of {experiment} made from the data and models that are here. Received: stale rows, "
-            f"{len({c.run_id for c, *_ in stale})} of {len(configs)}; run {config.run_id} ({config.model} on "
-            f"{config.dataset}) has {name} {was[:12]}, here it is {now[:12]}. "
-            "Train them again with --refresh (refresh=True), or restore the data or the code they were made with."
+            f"{len(stale)} of {len(configs)}; {words}. Train them again with --refresh (refresh=True), or restore the "
+            "data or the code they were made with."
         )
-    again = {config.run_id: config for config, *_ in stale}
-    return _by_architecture([*missing, *again.values()])
+    return dict(sorted((missing | stale).items(), key=lambda pair: (training.trace_key(pair[0]), pair[0].model)))
 
 
-def _fingerprint(config):
-    return training.fingerprint(config) if isinstance(config, RunConfig) else config.fingerprint()
+def _tell_cost(missing, stored, experiment):
+    """Say what the runs will take, from the seconds of rows like them."""
+    if _progress_is_off() or "train_seconds" not in stored:
+        return
+    like = stored.assign(seconds=stored["train_seconds"] / stored["epochs"])
+    known = like.groupby(["dataset", "model"])["seconds"].mean()
+    costs = [known.get((config.dataset, config.model), np.nan) * config.epochs for config in missing]
+    if np.isfinite(costs).any():
+        minutes = np.nanmean(costs) * len(costs) / 60
+        print(f"{experiment}: {len(missing)} runs to train, about {minutes:.0f} core-minutes.", file=sys.stderr)
 
 
-def _by_architecture(configs):
-    """Put runs of one architecture next to each other, so that a worker traces its training step once."""
-    fields = ("dataset", "model", "model_args", "optimizer", "optimizer_args", "schedule", "schedule_args", "loss")
-    fields += ("augmentation", "label_smoothing", "ema", "precision", "batch_size", "epochs", "learning_rate")
-    return sorted(configs, key=lambda config: [str(getattr(config, field, "")) for field in fields])
+def _run_missing(missing, experiment, client, total, refresh):
+    bar = tqdm(total=total, initial=total - len(missing), desc=experiment, unit="run", disable=_progress_is_off())
+    kept, failed, best, waiting = total - len(missing), 0, None, {}
 
+    def keep(row, history):
+        nonlocal kept, failed, best
+        store.stage(row, history, experiment, replace=refresh)
+        kept, failed = kept + 1, failed + (row["status"] == "failed")
+        best = max((s for s in (best, row.get("best_val_accuracy")) if s is not None), default=None)
+        bar.set_postfix(left=len(waiting), failed=failed, best=f"{best:.2%}" if best is not None else "-")
+        bar.update()
 
-def _run_missing(configs, experiment, client, total, refresh):
-    bar = tqdm(total=total, initial=total - len(configs), desc=experiment, unit="run", disable=_progress_is_off())
-    kept, failed, best, waiting = total - len(configs), 0, None, {}
     try:
-        for config in configs:
-            waiting[client().submit(_train_one, *_task(config), key=f"{experiment}-{config.run_id}")] = config
+        for config, expected in missing.items():
+            if error := _too_large(config):
+                keep(training.failed_row(config, error), pd.DataFrame())
+                continue
+            task = dataclasses.asdict(config), models.get_builder(config.model), expected["model_sha256"]
+            waiting[client(len(missing)).submit(_train_one, *task, key=f"{experiment}-{config.run_id}")] = config
         for future in distributed.as_completed(list(waiting)):
-            row, history = _outcome(future, waiting.pop(future))
-            store.stage(row, history, experiment, replace=refresh)
-            kept += 1
-            failed += row["status"] == "failed"
-            scores = [s for s in (best, row.get("best_val_accuracy")) if s is not None]
-            best = max(scores, default=None)
-            bar.set_postfix(left=len(waiting), failed=failed, best=f"{best:.2%}" if best is not None else "-")
-            bar.update()
+            keep(*_outcome(future, waiting.pop(future)))
     except KeyboardInterrupt:
         bar.close()
         print(f"Stopped. {kept} of {total} runs of {experiment} are kept; the same command goes on.", file=sys.stderr)
@@ -185,33 +227,36 @@ def _run_missing(configs, experiment, client, total, refresh):
         bar.close()
 
 
-def _task(config):
-    """Return what travels to a worker: plain fields, and the model's builder, which may be from a notebook cell.
-
-    What is no `RunConfig` travels as it is, and computes its row itself.
-    """
-    if not isinstance(config, RunConfig):
-        return config, None
-    return dataclasses.asdict(config), models.get_builder(config.model)
+def _too_large(config):
+    """Return a MemoryError if a run's weights, gradients and the optimizer's copies need more than the machine has."""
+    needed, there = COPIES * 4 * training.count_weights(config), psutil.virtual_memory().total
+    if needed < there:
+        return None
+    return MemoryError(f"{config.model} needs about {needed / 2**30:.0f} GiB, the machine has {there / 2**30:.0f}")
 
 
 def _outcome(future, config):
     try:
         return future.result()
-    except Exception as error:  # the worker died three times, or the run could not even be sent
+    except distributed.KilledWorker:
+        error = RuntimeError(
+            f"its worker was killed {DASK_SETTINGS['distributed.scheduler.allowed-failures'] + 1} times"
+        )
+        hint = f"perhaps memory ran out ({psutil.virtual_memory().total / 2**30:.0f} GiB): try --workers 1"
+        return training.failed_row(config, RuntimeError(f"{error}, {hint}")), pd.DataFrame()
+    except Exception as error:  # the run could not even be sent
         return training.failed_row(config, error), pd.DataFrame()
 
 
-def _train_one(fields, builder):
+def _train_one(fields, builder, model_sha256):
     """Train one run in a worker and return its row and history; an exception becomes a failed row."""
     use_one_thread()
     keras.config.disable_interactive_logging()  # a diverged run is a row, not a line in somebody's terminal
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it counts retracings over unrelated models
-    if builder is not None:
-        models.register(builder)
-    config = fields if builder is None else RunConfig(**fields)
+    models.register(builder)
+    config = RunConfig(**fields)
     try:
-        run = config.compute() if builder is None else training.train(config, keep_traced=True)
+        run = training.train(config, keep_traced=True, model_sha256=model_sha256)
     except Exception as error:
         return training.failed_row(config, error), pd.DataFrame()
     return run.row, run.history

@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 
 from cnnkit import data, models
 from cnnkit.callbacks import RunLog
-from cnnkit.lab import recipes
+from cnnkit.lab import recipes, startup
 from cnnkit.lab.config import RunConfig
 from cnnkit.lab.feeding import Batches, pipeline
 from cnnkit.lab.provenance import provenance
@@ -28,6 +28,7 @@ SCORES = ("loss", "accuracy")
 # other field is traced until someone proves otherwise (tests/test_training.py).
 UNTRACED = {"dataset", "train_size", "model", "model_args", "batch_size", "last_batch", "epochs", "early_stopping"}
 UNTRACED |= {"seed"}
+startup.import_keras()  # with its own conventions, whatever the user's are
 _kept = {}  # the last compiled model of this process, by what its trace depends on: tracing costs more than a short run
 
 
@@ -122,6 +123,14 @@ def fingerprint(config):
     """
     dataset = check(config)
     return {"data_sha256": dataset.sha256, "model_sha256": _model_sha256(config, dataset)}
+
+
+def count_weights(config):
+    """Return how many numbers a config's network holds; none of them is made for that."""
+    dataset = check(config)
+    code = models.code_digest(models.get_builder(config.model))
+    args = json.dumps(config.model_args, sort_keys=True)
+    return _digest(code, config.model, args, dataset.input_shape, dataset.num_classes, config.precision)[2]
 
 
 def trace_key(config, model_sha256="", steps=0, steps_per_call=1):
@@ -247,7 +256,7 @@ def _model_sha256(config, dataset):
     """
     code = models.code_digest(models.get_builder(config.model))
     args = json.dumps(config.model_args, sort_keys=True)
-    digest, brings_weights = _digest(
+    digest, brings_weights, _ = _digest(
         code, config.model, args, dataset.input_shape, dataset.num_classes, config.precision
     )
     if brings_weights and config.scaling in ("standard", "centred"):
@@ -260,7 +269,7 @@ def _model_sha256(config, dataset):
 
 @functools.lru_cache(maxsize=256)
 def _digest(code, model, args, input_shape, num_classes, precision):
-    """Return a digest and whether weights are brought along; no weight is made for it but those."""
+    """Return a digest, whether weights are brought along, and how many there are; none is made for it but those."""
     build = functools.partial(models.create_model, model, input_shape, num_classes, **json.loads(args))
     try:
         with _building(precision, 1), keras.StatelessScope(initialize_variables=False) as scope:
@@ -274,7 +283,8 @@ def _digest(code, model, args, input_shape, num_classes, precision):
     for place, value in enumerate(brought):
         if value is not None:
             digest.update(f"{place}".encode() + keras.ops.convert_to_numpy(value).tobytes())
-    return digest.hexdigest(), any(value is not None for value in brought)
+    weights = sum(int(np.prod(variable.shape, dtype="int64")) for variable in network.variables)
+    return digest.hexdigest(), any(value is not None for value in brought), weights
 
 
 def _evaluate(model, x, one_hot):
