@@ -15,7 +15,7 @@ help:  ## print this help
 	@echo "Variables: PROFILE=smoke|full (now $(PROFILE)), EXPERIMENT=name, WORKERS=n, CNNKIT_DATA_DIR=folder of .npz files."
 
 .venv/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cnnkit needs Python 3.11 or newer as $(PYTHON); say PYTHON=python3.12, for example."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "cnnkit needs Python 3.11 to 3.13 as $(PYTHON): TensorFlow 2.21 has no build for others. Say PYTHON=python3.12, for example."; exit 1; }
 	@echo "Setting up .venv (about a minute) ..."
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock

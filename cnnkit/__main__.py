@@ -1,9 +1,14 @@
 """The command line, `python -m cnnkit COMMAND`. A command imports what it needs: `--help` answers at once."""
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
+
+import cnnkit
 
 
 def doctor(args):
@@ -31,29 +36,32 @@ def models(args):
     sides = args.input.split("x")
     if len(sides) != 3 or not all(side.isdecimal() for side in sides):
         raise ValueError(f"Expected --input as height x width x channels, e.g. 32x32x3. Received: {args.input}.")
-    print(anatomy.describe(models.create_model(args.name, tuple(map(int, sides)), args.classes)))
+    print(anatomy.describe(models.sketch_model(args.name, tuple(map(int, sides)), args.classes)))
 
 
 def train(args):
     from cnnkit.lab import sweeps
     from cnnkit.lab.config import RunConfig
 
-    row = sweeps.run_all([RunConfig(**_settings(args.settings))], args.experiment, workers=1).iloc[0]
+    how = {"workers": args.workers or 1, "scheduler": args.scheduler, "refresh": args.refresh}
+    row = sweeps.run_all([RunConfig(**_settings(args.settings))], args.experiment, **how).iloc[0]
     print(row.dropna().to_string())
     return int(row["status"] == "failed")
 
 
 def sweep(args):
     from cnnkit import course
+    from cnnkit.evidence.experiment import run_experiment
     from cnnkit.lab import sweeps
     from cnnkit.report import gallery
 
     failed = 0
+    experiments = [course.load_experiment(name) for name in args.names or course.list_experiments()]
     with sweeps.cluster(args.workers, args.scheduler) as client:
-        for name in args.names or course.list_experiments():
-            runs, history = course.run_experiment(name, client=client, refresh=args.refresh)
-            failed += (runs["status"] == "failed").sum()
-            print(gallery.report(name, runs, history))
+        for experiment in experiments:
+            found = run_experiment(experiment, client=client, refresh=args.refresh)
+            failed += (found.runs["status"] == "failed").sum()
+            print(gallery.report(found))
     return int(failed > 0)
 
 
@@ -65,20 +73,22 @@ def search(args):
 def results(args):
     from cnnkit.report import frontpage, gallery
 
+    _check_checkout()
     print(gallery.rebuild())
     frontpage.write()
 
 
 def claims(args):
-    from cnnkit.plots import wording
+    from cnnkit import plots
     from cnnkit.report import gallery
 
-    print(wording.tell_verdicts(gallery.claims_table(), indent=""))
+    print(plots.tell_verdicts(gallery.claims_table(), indent=""))
 
 
 def verify(args):
     from cnnkit.report import verify
 
+    _check_checkout()
     return verify.verify(sample=args.sample, seed=args.seed)
 
 
@@ -93,22 +103,34 @@ def notebooks(args):
     from cnnkit.lab import store
     from cnnkit.report import notebooks
 
+    _check_checkout()
     return notebooks.build(args.names, store.profile())
 
 
+def _check_checkout():
+    if cnnkit.CHECKOUT is None:
+        raise ValueError(
+            "Expected a checkout of cnnkit, whose committed results and notebooks this command is about. Received: an "
+            "installed package. Clone the repository and run it there."
+        )
+
+
 def _settings(pairs):
-    """Turn `name=value` words into a dict; values are JSON where they can be, else text."""
+    """Turn `name=value` words into a dict; values are JSON or Python's None, True, False, .1; else text."""
+    import ast
     import json
 
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise ValueError(f"Expected settings as name=value, e.g. learning_rate=0.1. Received: {pair}.")
-        try:
-            settings[name] = json.loads(value)
-        except json.JSONDecodeError:
-            settings[name] = value
+            raise ValueError(f"Expected settings as name=value, e.g. learning_rate=0.1. Received: {pair[:80]}.")
+        for read in (json.loads, ast.literal_eval, str):
+            try:
+                settings[name] = read(value)
+                break
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
     return settings
 
 
@@ -129,7 +151,10 @@ def _parser():
 
     def distributed(sub):
         sub.add_argument("--workers", type=int, help="processes on this machine (default: one a core)")
-        sub.add_argument("--scheduler", help="address of a Dask scheduler that trains instead")
+        sub.add_argument(
+            "--scheduler",
+            help="address of a Dask scheduler that trains instead (it runs any code: keep it on a closed network)",
+        )
         sub.add_argument("--refresh", action="store_true", help="train stale rows again")
         return profiled(sub)
 
@@ -140,7 +165,7 @@ def _parser():
     sub.add_argument("name", nargs="?", help="a registered model")
     sub.add_argument("--input", default="32x32x3", help="height x width x channels (default: 32x32x3)")
     sub.add_argument("--classes", type=int, default=10, help="number of classes (default: 10)")
-    sub = profiled(command(train, "train one run and keep its row"))
+    sub = distributed(command(train, "train one run and keep its row"))
     sub.add_argument("settings", nargs="*", metavar="FIELD=VALUE", help="fields of RunConfig, e.g. learning_rate=0.05")
     sub.add_argument("--experiment", default="scratch", help="whose tables keep the row (default: scratch)")
     sub = distributed(command(sweep, "run experiments: what the tables lack is trained"))
@@ -159,20 +184,49 @@ def _parser():
 
 
 def main(argv=None):
-    """Run one command; return the exit status."""
+    """Run one command; return the exit status. What can be foreseen is said in one sentence."""
     args = _parser().parse_args(argv)
     if getattr(args, "profile", None):
         os.environ["CNNKIT_PROFILE"] = args.profile
     if os.environ.get("CNNKIT_DATA_DIR"):  # workers and notebooks run in other folders
         os.environ["CNNKIT_DATA_DIR"] = str(Path(os.environ["CNNKIT_DATA_DIR"]).resolve())
     try:
-        _prepare(args.run)
-        return args.run(args) or 0
+        with _interrupted_once():
+            _prepare(args.run)
+            return args.run(args) or 0
+    except ModuleNotFoundError as error:
+        backend = os.environ.get("KERAS_BACKEND")
+        way_on = f" KERAS_BACKEND={backend} needs it: pip install {error.name}, or unset it." if backend else ""
+        return _refuse(f"Expected the package {error.name}. Received: none installed.{way_on}")
+    except (MemoryError, RecursionError, OverflowError) as error:
+        return _refuse(f"Expected what fits into memory. Received: {type(error).__name__} {str(error)[:200]}")
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return _refuse(error)
     except KeyboardInterrupt:
         return 130
+
+
+def _refuse(error):
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    return 1
+
+
+@contextlib.contextmanager
+def _interrupted_once():
+    """Let the first Ctrl-C stop the command, and have the next ones wait until its workers are gone."""
+
+    def stop(*_):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) in (stop, signal.SIG_IGN) and before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
 
 
 def _prepare(command):

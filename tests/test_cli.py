@@ -1,6 +1,8 @@
 """The command line: it answers at once, and says in one line what is wrong."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -9,8 +11,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
+import cnnkit
 from cnnkit import plots
-from cnnkit.__main__ import main
+from cnnkit.__main__ import _settings, main
 from cnnkit.lab import store, sweeps, training
 from cnnkit.lab.config import RunConfig
 
@@ -55,7 +58,7 @@ def test_an_unknown_command_lists_the_commands(capsys):
     [
         (["train", "learning_rate=0"], "Expected learning_rate > 0"),
         (["train", "learning_rate=fast"], "Expected learning_rate to be a number. Received: learning_rate='fast'"),
-        (["train", "learnin_rate=1"], "Expected fields of a run out of dataset, train_size, model"),
+        (["train", "learnin_rate=1"], "Expected fields of a run out of dataset, train_size, scaling"),
         (["train", "model=lenet"], "lenet5_modern"),
         (["train", "model_args={"], "Expected model_args to be a dict"),
         (["train", "seed=0"], "Expected seed >= 1"),
@@ -64,7 +67,13 @@ def test_an_unknown_command_lists_the_commands(capsys):
         (["train", "dataset=folder:nowhere"], "nowhere"),
         (["models", "lenet"], "Expected a model out of"),
         (["models", "lenet5_modern", "--input", "32"], "e.g. 32x32x3. Received: 32"),
-        (["models", "lenet5", "--input", "8x8x1"], "lenet5 expected input_shape"),
+        (["models", "lenet5", "--input", "8x8x1"], "for lenet5"),
+        (["models", "softmax", "--input", "99999x99999x3"], "Expected"),
+        (["train", "epochs=1" + 400 * "0"], "Expected epochs to be a whole number below"),
+        (["train", "model_args=" + 5000 * "["], "Expected model_args to be a dict"),
+        (["train", "model=mlp", 'model_args={"units":[10],"dropout_rate":"a"}'], "Expected"),
+        (["train", "model=softmax", "--experiment", "../../x"], "Expected"),
+        (["sweep", "quickstart", "nope"], "Expected an experiment out of"),
         (["datasets", "--check", "mnits"], "Expected a data set out of digits"),
         (["sweep", "quickstrat"], "Expected an experiment out of"),
         (["why", "nowhere.png"], "nowhere.png"),
@@ -73,6 +82,57 @@ def test_an_unknown_command_lists_the_commands(capsys):
 )
 def test_what_cannot_be_is_said_in_one_line(capsys, words, reason):
     assert reason in refused(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    "word, value",
+    [("ema=None", None), ("train_size=null", None), ("learning_rate=.1", 0.1), ("x=True", True), ("x=true", True)]
+    + [
+        ("model=mlp", "mlp"),
+        ('args={"units": [1]}', {"units": [1]}),
+        ("x=1e-3", 0.001),
+        ("x=folder:a b", "folder:a b"),
+    ],
+)
+def test_a_setting_is_read_as_json_or_python_or_text(word, value):
+    assert list(_settings([word]).values()) == [value]
+
+
+def test_train_has_every_way_out_that_its_messages_name(monkeypatch, capsys):
+    asked = {}
+    failed = pd.DataFrame([training.failed_row(RunConfig(), ValueError("no luck"))])
+    monkeypatch.setattr(sweeps, "run_all", lambda *args, **options: asked.update(options) or failed)
+    main(["train", "--refresh", "--workers", "2", "--scheduler", "tcp://here:1"])
+    assert asked == {"refresh": True, "workers": 2, "scheduler": "tcp://here:1"}
+
+
+def test_a_backend_that_is_not_installed_is_said_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "cnnkit", "models", "softmax"]
+    environment = os.environ | {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "Expected the package jax. Received: none installed. KERAS_BACKEND=jax needs it" in done.stderr
+
+
+def test_an_installed_package_says_what_needs_the_checkout(capsys, monkeypatch):
+    monkeypatch.setattr(cnnkit, "CHECKOUT", None)
+    for command in ("results", "verify", "notebooks"):
+        assert "Clone the repository" in refused(capsys, command)
+
+
+def test_a_second_ctrl_c_waits_for_the_workers_of_the_first(monkeypatch):
+    before, heard = signal.getsignal(signal.SIGINT), []
+
+    def stopped(*args, **options):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.raise_signal(signal.SIGINT)  # while workers are being stopped
+            heard.append("cleaned up")
+
+    monkeypatch.setattr(sweeps, "run_all", stopped)
+    assert main(["train"]) == 130 and heard == ["cleaned up"]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_an_unknown_profile_is_said_in_one_line(capsys, monkeypatch):

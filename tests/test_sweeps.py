@@ -460,5 +460,5 @@ def test_a_results_folder_that_cannot_be_written_is_said_before_any_training(mon
     monkeypatch.setattr(sweeps, "_start", no_dask)
     (tmp_path / "file").touch()
     monkeypatch.setenv("CNNKIT_RESULTS_DIR", str(tmp_path / "file"))
-    with pytest.raises(OSError, match=r"Not a directory"):
+    with pytest.raises(OSError, match=r"Expected to write .* Received: Not a directory"):
         sweeps.run_all([TINY], "try")

@@ -34,11 +34,11 @@ def report():
 
 
 def _python():
-    fine = sys.version_info >= (3, 11)
+    fine = (3, 11) <= sys.version_info[:2] <= (3, 13)
     yield (
         "Python",
         platform.python_version(),
-        "" if fine else "cnnkit needs 3.11 or newer: make PYTHON=python3.12",
+        "" if fine else "cnnkit needs 3.11 to 3.13: make PYTHON=python3.12",
         not fine,
     )
 
