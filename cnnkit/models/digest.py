@@ -13,11 +13,7 @@ import types
 import numpy as np
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
-# What a class says of itself without being part of it: its name, its place in a file, its annotations.
-_NO_CONTENT = set(
-    "__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __abstractmethods__ _abc_impl "
-    "__firstlineno__ __static_attributes__".split()
-)
+_METHODS = (types.FunctionType, classmethod, staticmethod)
 
 
 def code_digest(builder):
@@ -43,10 +39,8 @@ class _Walk:
         if isinstance(value, _PLAIN):
             return _hash(type(value).__name__, repr(value))
         if id(value) not in self.known:
-            self.known[id(value)] = (
-                value,
-                f"again {getattr(value, '__name__', type(value).__name__)}",
-            )  # it holds itself
+            name = getattr(value, "__name__", type(value).__name__)
+            self.known[id(value)] = value, f"again {name}"  # what it is inside itself
             self.known[id(value)] = value, _hash(*self.parts(value))
         return self.known[id(value)][1]
 
@@ -70,15 +64,16 @@ class _Walk:
         if isinstance(value, types.FunctionType):
             return [kind, *self.function(value)]
         if isinstance(value, type):
-            names = sorted(vars(value).keys() - _NO_CONTENT)
-            return [kind, *map(self.digest, value.__bases__), *(self.digest((k, vars(value)[k])) for k in names)]
+            # `__module__`, `__doc__` and their like are no part of what it does.
+            own = {k: v for k, v in vars(value).items() if not k.startswith("__") or isinstance(v, _METHODS)}
+            return [kind, *map(self.digest, value.__bases__), *map(self.digest, sorted(own.items()))]
         if isinstance(value, types.CodeType):  # without its source
             constants = [constant for constant in value.co_consts if not isinstance(constant, str)]
             texts = sorted(constant for constant in value.co_consts if isinstance(constant, str))
             return [kind, value.co_code.hex(), *value.co_names, *map(self.digest, [constants, texts])]
         if isinstance(value, types.CellType):
             return [kind, self.digest(value.cell_contents)]
-        if isinstance(value, (staticmethod, classmethod)) or hasattr(value, "__wrapped__"):  # functools.cache and such
+        if isinstance(value, _METHODS) or hasattr(value, "__wrapped__"):  # functools.cache and such
             return [kind, self.digest(inspect.unwrap(value))]
         if isinstance(value, property):
             return [kind, *map(self.digest, (value.fget, value.fset))]
