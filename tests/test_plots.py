@@ -64,24 +64,100 @@ def test_importing_plots_loads_neither_keras_nor_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_sweep_draws_the_mean_and_its_student_interval():
-    runs = make_runs(optimizers=("sgd",))
+def points_of(ax):
+    """Every single run drawn as a small point: `{x: sorted ys}`."""
+    drawn = {}
+    for line in ax.lines:
+        if line.get_linestyle() == "None" and line.get_markersize() < 4:
+            for x, y in zip(*line.get_data(), strict=True):
+                drawn[x] = sorted([*drawn.get(x, []), y])
+    return drawn
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(3, "mean and range, n = 3"), (5, "95% Student-t interval, n = 5")])
+def test_sweep_draws_the_mean_and_a_band_that_few_seeds_can_bear(seeds, words):
+    runs = make_runs(seeds, optimizers=("sgd",))
     ax = plots.plot_sweep(runs)
-    mean, low, high = student_interval(runs.loc[runs["learning_rate"] == 0.01, "val_accuracy"])
+    values = runs.loc[runs["learning_rate"] == 0.01, "val_accuracy"]
+    mean, low, high = student_interval(values)
     assert dict(zip(*ax.lines[0].get_data(), strict=True))[0.01] == pytest.approx(mean)
-    assert band_of(ax, 0.01) == pytest.approx((low, high))
+    assert band_of(ax, 0.01) == pytest.approx((low, high) if seeds == 5 else (values.min(), values.max()))
     assert ax.get_xscale() == "log"
     assert ax.get_ylabel() == "Validation accuracy (%)"
-    assert "95% Student-t interval, n = 3 seeds; single runs faint" in text_of(ax)
+    assert words in text_of(ax)
 
 
-def test_sweep_draws_single_runs_only_below_five_seeds():
-    def points(seeds):
-        ax = plots.plot_sweep(make_runs(seeds, optimizers=("sgd",)))
-        return sum(len(line.get_xdata()) for line in ax.lines if line.get_linestyle() == "None")
+def test_sweep_draws_single_runs_up_to_twenty():
+    runs = make_runs(20, optimizers=("sgd",))
+    ax = plots.plot_sweep(runs)
+    assert points_of(ax) == {
+        rate: pytest.approx(sorted(part["val_accuracy"])) for rate, part in runs.groupby("learning_rate")
+    }
+    assert "points: single runs" in text_of(ax)
+    ax = plots.plot_sweep(make_runs(21, optimizers=("sgd",)))
+    assert points_of(ax) == {}
+    assert "single runs" not in text_of(ax)
 
-    assert points(3) == 9
-    assert points(5) == 0
+
+def test_a_band_does_not_leave_what_is_possible():
+    runs = make_runs(5, optimizers=("sgd",), rates=(0.01, 0.1))
+    runs["val_accuracy"] = [0.1, 0.99, 0.99, 0.99, 0.99] * 2
+    assert student_interval(runs["val_accuracy"][:5])[2] > 1
+    assert band_of(plots.plot_sweep(runs), 0.01)[1] == 1
+
+
+def test_error_is_drawn_on_a_logarithmic_axis_and_perfect_runs_stay_visible():
+    runs = make_runs(2, optimizers=("sgd",), rates=(0.01, 0.1)).rename(columns={"val_accuracy": "val_score"})
+    runs["val_score"] = [0.98, 0.96, 1.0, 1.0]
+    ax = plots.plot_sweep(runs, y="val_score", error=True, chance=0.1)
+    assert ax.get_yscale() == "log"
+    assert ax.get_ylabel() == "Last epochs' validation error (%)"
+    assert list(ax.lines[0].get_ydata()) == pytest.approx([0.03, 0.01])  # none at all: half of the smallest
+    assert points_of(ax) == {0.01: pytest.approx([0.02, 0.04]), 0.1: pytest.approx([0.01, 0.01])}
+    assert ax.get_ylim()[0] < 0.01
+    assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() not in ("-", "None")] == [0.9]
+    assert ax.yaxis.get_major_formatter()(0.02, 0) == "2"
+    curves = plots.plot_curves(make_history(), hue="optimizer", error=True)
+    assert (curves.get_yscale(), curves.get_ylabel()) == ("log", "Error (%)")
+    with pytest.raises(ValueError, match="Expected an accuracy, to draw its error. Received: 'val_loss'"):
+        plots.plot_sweep(runs, y="val_loss", error=True)
+
+
+def test_the_chosen_rate_of_each_group_gets_a_ring():
+    runs = make_runs()
+    ax = plots.plot_sweep(runs, hue="optimizer", chosen={"adam": 0.01, "sgd": 0.1})
+    rings = [(*line.get_xydata()[0], line.get_markeredgecolor()) for line in ax.lines if line.get_markersize() >= 10]
+    means = runs.groupby(["optimizer", "learning_rate"])["val_accuracy"].mean()
+    colours = [line.get_color() for line in ax.get_legend().get_lines()]
+    assert rings == [
+        (0.01, pytest.approx(means["adam", 0.01]), colours[0]),
+        (0.1, pytest.approx(means["sgd", 0.1]), colours[1]),
+    ]
+    assert "ring: the chosen learning rate" in text_of(ax)
+    plots.plot_sweep(runs.query("optimizer == 'sgd'"), chosen={None: 0.1})
+    with pytest.raises(ValueError, match="Expected runs of adam at the chosen learning_rate"):
+        plots.plot_sweep(runs, hue="optimizer", chosen={"adam": 0.02})
+    with pytest.raises(ValueError, match="Expected chosen for adam, sgd. Received: lion"):
+        plots.plot_sweep(runs, hue="optimizer", chosen={"lion": 0.01})
+
+
+@pytest.mark.parametrize("error", [False, True])
+def test_panels_that_share_an_axis_clip_nothing_of_each_other(error):
+    _, axes = plt.subplots(1, 3, sharey=True)
+    runs = make_runs()
+    panels = [runs, runs.assign(val_accuracy=runs["val_accuracy"] - 0.6), runs.assign(val_accuracy=0.99)]
+    panels[0] = panels[0].assign(status=["diverged", *["completed"] * 16, "diverged"])
+    for ax, part in zip(axes, panels, strict=True):
+        plots.plot_sweep(part, hue="optimizer", ax=ax, error=error)
+    low, high = axes[0].get_ylim()
+    values = np.concatenate([part["val_accuracy"] for part in panels])
+    drawn = 1 - values if error else values
+    assert low < drawn.min() < drawn.max() < high
+    crosses = [line for line in axes[0].lines if line.get_marker() == "x"]
+    transform = axes[0].get_xaxis_transform() + axes[0].transData.inverted()
+    heights = [transform.transform((0, line.get_ydata()[0]))[1] for line in crosses]
+    assert len(set(heights)) == 2
+    assert min(heights) > drawn.max() if error else max(heights) < drawn.min()  # no value comes near a cross
 
 
 def test_one_seed_has_points_and_no_band_and_says_so():
@@ -101,6 +177,23 @@ def test_diverged_runs_are_crosses_and_no_part_of_the_mean(value):
     assert 0.1 not in drawn
     assert crosses_of(ax) == 4
     assert "× 4 of 9 runs diverged, not in the mean" in text_of(ax)
+
+
+def test_a_collapsed_run_is_a_cross_and_widens_no_band():
+    runs = make_runs(optimizers=("sgd",)).assign(collapsed=False)
+    runs.loc[3, ["val_accuracy", "collapsed"]] = [0.1, True]
+    ax = plots.plot_sweep(runs)
+    values = runs.loc[[4, 5], "val_accuracy"]
+    assert band_of(ax, 0.01) == pytest.approx((values.min(), values.max()))
+    assert ax.get_ylim()[0] > 0.7
+    assert crosses_of(ax) == 1
+    assert "× 1 of 9 runs diverged or collapsed" in text_of(ax)
+    history = make_history().assign(collapsed=lambda lines: lines["run_id"] == "sgd-0.01-1")
+    ax = plots.plot_curves(history, metric="val_accuracy", hue="optimizer")
+    sound = history[~history["collapsed"] & (history["optimizer"] == "sgd")].groupby("epoch")["val_accuracy"]
+    thick = [line for line in ax.lines if line.get_marker() == "s"]
+    assert thick[0].get_ydata() == pytest.approx(sound.mean())
+    assert "× 1 of 6 runs ended early or collapsed" in text_of(ax)
 
 
 def test_failed_runs_are_left_out_and_counted():
@@ -137,7 +230,8 @@ def test_curves_draw_training_and_validation_with_units():
     ax = plots.plot_curves(make_history().query("optimizer == 'sgd'"), metric="loss")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "validation"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Epoch", "Loss (nats)")
-    assert "n = 3 seeds" in text_of(ax)
+    assert "n = 3 seeds; thin lines: single runs" in text_of(ax)
+    assert sum(line.get_linewidth() < 1 for line in ax.lines) == 3  # of validation
 
 
 def test_curves_mark_runs_that_ended_early_even_in_their_first_epoch():
@@ -160,11 +254,12 @@ def test_a_missing_column_says_how_to_get_it():
 def test_heatmap_writes_means_in_percent_and_counts_diverged():
     runs = make_runs(optimizers=("sgd",))
     runs = pd.concat([runs.assign(batch_size=size) for size in (16, 128)], ignore_index=True)
-    runs["val_accuracy"] = 0.9
+    runs["val_accuracy"] = [0.85, 0.9, 0.95] * 6
     runs.loc[[0, 6, 7, 8], ["status", "val_accuracy"]] = ["diverged", np.nan]
     ax = plots.plot_heatmap(runs, x="learning_rate", y="batch_size")
     cells = [text.get_text() for text in ax.texts]
-    assert cells[:6] == ["90.0 ×1", "90.0", "×3", "90.0", "90.0", "90.0"]
+    cell = "90.0 \n85.0–95.0"
+    assert cells[:6] == ["92.5 ×1\n90.0–95.0", cell, "×3", cell, cell, cell]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0.001", "0.01", "0.1"]
     assert ax.get_ylim() == (0, 2)  # the larger batch on top
     assert "n = 2 to 3 seeds" in cells[6]
@@ -246,6 +341,22 @@ def test_intervals_of_claims_show_margin_and_one_seed_without_a_bar():
     assert ax.patches[0].get_bbox().intervalx == pytest.approx([-1, 1])
 
 
+def test_intervals_show_single_runs_and_count_collapsed_ones_at_the_edge():
+    runs = make_runs(6, rates=(0.01,)).assign(collapsed=False)
+    runs.loc[2, ["val_accuracy", "collapsed"]] = [0.1, True]
+    runs.loc[3, ["val_accuracy", "status"]] = [np.nan, "diverged"]
+    summary = summarise(runs[~runs["collapsed"]], "optimizer", "val_accuracy")
+    ax = plots.plot_intervals(summary, y="optimizer", runs=runs)
+    drawn = {line.get_ydata()[0]: line.get_xdata() for line in ax.lines if line.get_markersize() < 4}
+    heights = sorted(drawn)
+    assert drawn[heights[0]] == pytest.approx(100 * runs.loc[[0, 1, 4, 5], "val_accuracy"])
+    assert drawn[heights[1]] == pytest.approx(100 * runs.loc[6:, "val_accuracy"])
+    count = next(text for text in ax.texts if text.get_text() == "×2")
+    assert count.get_position() == (0.01, heights[0])
+    assert ax.get_xlim()[0] > 70
+    assert "points: single runs\n× 2 of 12 runs diverged or collapsed, not in the mean" in text_of(ax)
+
+
 def test_functions_draw_on_the_axes_given_and_leave_global_style_alone():
     before = dict(matplotlib.rcParams)
     _, ax = plt.subplots()
@@ -296,3 +407,81 @@ def test_a_figure_without_provenance_is_refused(tmp_path):
     with pytest.raises(ValueError, match="without commit"):
         rows = make_runs().drop(columns="commit")
         plots.save_figure(plt.figure(), tmp_path / "new.png", experiment="quickstart", rows=rows)
+
+
+def make_verdict(**line):
+    nothing = dict.fromkeys(("reading", "p", "q", "flips", "needed", "conditions", "collapsed"), np.nan)
+    same = {"id": "a", "ledger": 77, "text": "A beats B.", "verdict": "INCONCLUSIVE", "reason": "too wide", "looks": 1}
+    return nothing | same | {"low": -0.02, "high": 0.01, "n": 5, "margin": 0.001} | line
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ({"unit": "test_accuracy", "effect": -0.0123}, "−1.23 pp [−2.00, 1.00], n = 5, margin 0.1"),
+        ({"unit": "train_loss", "effect": 0.5}, "+0.5 nats [−0.02, 0.01], n = 5, margin 0.001"),
+        ({"unit": "epochs", "effect": 3.0, "looks": 2}, "+3 epochs [−0.02, 0.01], n = 5, margin 0.001, 2 looks"),
+        ({"unit": "collapsed", "effect": 0.5, "margin": 0.1}, "+0.50 share [−0.02, 0.01], n = 5, margin 0.1"),
+        (
+            {"unit": "ratio", "effect": 1.5, "low": 1.2, "high": 2.0, "margin": 1.1, "q": 0.0342},
+            "1.5 times [1.2, 2], n = 5, margin 1.1, q = 0.034",
+        ),
+        (
+            {"unit": "val_score", "effect": 0.01, "q": 1e-9, "collapsed": "1 of 16", "needed": 14.0},
+            "+1.00 pp [−2.00, 1.00], n = 5, margin 0.1, q < 0.001; 1 of 16 runs collapsed; n = 14 would decide",
+        ),
+        ({"unit": "parameters", "effect": 60_965_224.0, "verdict": "TRUE"}, "60,965,224 parameters"),
+        ({"unit": "positions", "effect": 6.25, "verdict": "FALSE"}, "6.25 positions"),
+        ({"unit": "ratio", "effect": np.nan, "collapsed": "0 of 16"}, ""),
+        ({"unit": "ratio", "effect": np.nan, "collapsed": "9 of 16"}, "9 of 16 runs collapsed"),
+    ],
+)
+def test_an_effect_in_words(line, words):
+    assert plots.tell_effect(make_verdict(**line)) == words
+
+
+def test_verdicts_in_words_give_their_reading_and_conditions_and_no_number_of_a_ledger(tmp_path):
+    refuted = {"effect": 0.0012, "low": -0.0005, "high": 0.0029, "n": 8, "unit": "test_accuracy", "margin": 0.002}
+    refuted |= {"verdict": "REFUTED", "reading": "no difference", "q": 0.003, "conditions": "all of mnist; lenet5"}
+    computed = {"id": "b", "effect": 5.0, "unit": "apples", "verdict": "TRUE", "reason": "computed"}
+    empty = {"id": "c", "effect": np.nan, "unit": "test_accuracy", "n": 0}
+    table = pd.DataFrame([make_verdict(**line) for line in (refuted, computed, empty)])
+    words = [
+        "REFUTED (no difference)  A beats B. (a)",
+        "    +0.12 pp [−0.05, 0.29], n = 8, margin 0.2, q = 0.003",
+        "    all of mnist; lenet5",
+        "TRUE  A beats B. (b)",
+        "    5 apples",
+        "INCONCLUSIVE  A beats B. (c)",
+        "    too wide",
+    ]
+    assert plots.tell_verdicts(table, indent="").splitlines() == words
+    table.to_csv(tmp_path / "claims.csv", index=False)  # a table that was read has numbers where texts are missing
+    assert plots.tell_verdicts(pd.read_csv(tmp_path / "claims.csv"), indent="").splitlines() == words
+    assert plots.count_verdicts(table) == "1 TRUE, 1 REFUTED, 1 INCONCLUSIVE"
+    long = plots.tell_verdicts(table.assign(text="word " * 40), indent="  ").splitlines()
+    assert max(map(len, long)) <= 96
+    assert all(line.startswith("  ") for line in long)
+
+
+def test_a_table_in_words():
+    runs = pd.DataFrame({"train_size": [500, 10_000, 10_000], "test_loss": [0.5, 0.25, 0.35]})
+    table = summarise(runs, "train_size", "test_loss")
+    lines = plots.terminal_table(table).splitlines()
+    assert lines[0] == "  Training size (images)  Test loss (nats), mean ± 95%  n"
+    assert lines[2].split() == ["500", "0.5", "1"]
+    assert lines[3].split() == ["10,000", "0.3", "±", "0.6353", "2"]
+    assert plots.markdown_table(plots.readable(table)).splitlines()[-1] == "| 10,000 | 0.3 ± 0.6353 | 2 |"
+    levels = pd.DataFrame(
+        {"arm": ["a"], "mean": [0.981], "low": [0.98], "high": [0.982], "n": [8], "sampling": [0.0014]}
+    )
+    levels.attrs["metric"] = "test_accuracy"
+    assert plots.readable(levels).to_dict("records") == [
+        {
+            "Arm": "a",
+            "Test accuracy (%), mean ± 95%": "98.10 ± 0.10",
+            "n": "8",
+            "The test set's own error in accuracy (%)": "0.14",
+        }
+    ]
+    assert plots.tell_accuracy(levels.iloc[0]) == "98.10% (98.00 to 98.20)"

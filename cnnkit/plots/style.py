@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 MARKERS, LINES = "osD^vPX*<>", ("-", "--", "-.", ":")
 WORDS = {"val": "validation", "train": "training", "num": "number of", "params": "parameters", "seconds": "time"}
 UNITS = {"accuracy": "%", "loss": "nats", "seconds": "s", "size": "images"}  # by a column's last word
+NAMES = {"val_score": "last epochs' validation accuracy", "sampling": "the test set's own error in accuracy"}
 GREY, TRAINING_GREY = "0.35", "0.5"
 
 
@@ -24,7 +25,7 @@ def check_frame(frame, *columns, hue=None):
         raise ValueError(
             f"Expected lines with the columns {', '.join(columns)}. Received: {len(frame)} lines"
             + (f" without {', '.join(missing)}; there are {', '.join(map(str, frame.columns))}." if missing else ".")
-            + " Read runs with results.read_runs; a history gets a setting by history.merge(runs[['run_id', ...]])."
+            + " Read runs with store.read_runs; a history gets a setting by history.merge(runs[['run_id', ...]])."
         )
     order = [name for name in ("run_id", "epoch") if name in frame]
     return frame.sort_values(order) if order else frame
@@ -61,16 +62,24 @@ def add_legend(ax, parts, hue, *, splits=(), linestyle=None, **place):
         ax.legend(handles=handles, title=hue and label(hue), frameon=False, **(beside | place))
 
 
+def is_accuracy(metric):
+    return "accuracy" in NAMES.get(metric, metric)
+
+
 def shown_scale(metric):
     """Accuracies are fractions everywhere, and % only when shown."""
-    return 100 if "accuracy" in metric else 1
+    return 100 if is_accuracy(metric) else 1
 
 
-def label(column):
-    words = [WORDS.get(word, word) for word in column.split("_")]
-    unit = UNITS.get(column.split("_")[-1])
-    text = " ".join(words)
-    return text[0].upper() + text[1:] + (f" ({unit})" if unit else "")
+def label(column, *, error=False, difference=False):
+    """Return the name of a column with its unit; of an accuracy as the error that it leaves, or of a difference."""
+    words = NAMES.get(column, column).replace("_", " ").split(" ")
+    unit = UNITS.get(words[-1])
+    text = " ".join(WORDS.get(word, word) for word in words)
+    text = text.replace("accuracy", "error") if error else text
+    text = f"difference in {text}" if difference else text
+    unit = "percentage points" if difference and unit == "%" else unit
+    return text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
 
 
 def nice(value):

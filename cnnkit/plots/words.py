@@ -1,55 +1,153 @@
-"""What stands in and under the figures of runs: counts of seeds, intervals and outcomes."""
+"""Rows in words: tables, verdicts, and what stands in and under figures. Imports neither Keras nor TensorFlow."""
+
+import textwrap
 
 import numpy as np
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
-from cnnkit.plots.style import label, shown_scale
+from cnnkit.plots.style import is_accuracy, label, nice, shown_scale
 
-BAND_SEEDS = 3  # the interval of two reaches nine standard deviations to either side
-FEW_SEEDS = 5  # below this an interval says little without the points it came from
-
-
-def without_failed(runs):
-    """Return the runs that did not fail; a diverged one counts as finished."""
-    return runs[runs["status"] != "failed"] if "status" in runs else runs
+WIDTH = 96
+BAND_RUNS = 5  # a t interval over fewer runs is so wide that their range says more
+POINT_RUNS = 20  # more single runs than these hide each other
+COMPUTED = ("TRUE", "FALSE", "CONDITIONAL")  # verdicts of facts; the others are decided over seeds
 
 
-def n_words(counts):
-    """Say how many seeds stand behind every mean."""
+def readable(table):
+    """Return a frame of strings: accuracies in %, `mean, low, high` as one column `mean ± half width`.
+
+    Args:
+        table: DataFrame, say of `store.summarise`, whose `attrs["metric"]` names what was averaged.
+    Returns:
+        DataFrame of the same lines; numbers are padded, so that a column reads well when it is set to the left.
+    """
+    metric, columns = table.attrs.get("metric", "mean"), {}
+    for name in table.columns:
+        if name == "mean" and "low" in table:
+            halves = _cells(table["high"] - table["mean"], metric)
+            intervals = zip(_cells(table["mean"], metric), halves, table["high"], strict=True)
+            told = [mean if np.isnan(high) else f"{mean} ± {half.strip()}" for mean, half, high in intervals]
+            columns[f"{label(metric)}, mean ± 95%"] = told
+        elif name not in ("low", "high") or "mean" not in table:
+            columns["n" if name == "n" else label(name)] = _cells(table[name], str(name))
+    return pd.DataFrame(columns)
+
+
+def terminal_table(table, indent="  "):
+    """Return a table as lines for a terminal."""
+    strings = readable(table)
+    widths = [max(map(len, [name, *strings[name]])) for name in strings]
+    lines = [strings.columns, ["-" * width for width in widths], *strings.to_numpy()]
+    return "\n".join(
+        (indent + "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))).rstrip()
+        for line in lines
+    )
+
+
+def markdown_table(table):
+    """Return a table as Markdown; a frame of strings stays as it is."""
+    lines = [table.columns, ["---"] * len(table.columns), *table.to_numpy()]
+    return "\n".join("| " + " | ".join(str(cell).strip().replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def tell_effect(verdict):
+    """Return what stands behind a verdict: effect, interval, n, margin, q, collapsed runs, and what n would decide.
+
+    Args:
+        verdict: Dict, a line of `claims.csv`.
+    Returns:
+        String, such as `"+0.12 pp [−0.05, 0.29], n = 8, margin 0.2, q = 0.003; 1 of 16 runs collapsed"`; `""` if
+        nothing was measured. pp are percentage points.
+    """
+    effect, unit = verdict["effect"], verdict["unit"]
+    collapsed, needed = verdict.get("collapsed"), verdict.get("needed")
+    words = [f"{collapsed} runs collapsed"] if isinstance(collapsed, str) and not collapsed.startswith("0 ") else []
+    if pd.isna(effect):
+        return "; ".join(words)
+    if verdict["verdict"] in COMPUTED:
+        return f"{effect:,.6g} {unit}" if abs(effect) < 1e6 else f"{effect:,.0f} {unit}"
+    known = {"ratio": "times", "collapsed": "share"}
+    name = "pp" if is_accuracy(unit) else "nats" if "loss" in unit else known.get(unit, unit)
+    scale, form = shown_scale(unit), ".2f" if name in ("pp", "share") else ".3g"
+    sign = "" if unit == "ratio" else "+"
+    low, high = (f"{verdict[end] * scale:{form}}" for end in ("low", "high"))
+    told = f"{effect * scale:{sign}{form}} {name} [{low}, {high}]".replace("-", "−")
+    told += f", n = {verdict['n']:.0f}, margin {verdict['margin'] * scale:.4g}"
+    q = verdict.get("q", np.nan)
+    told += "" if pd.isna(q) else ", q < 0.001" if q < 0.001 else f", q = {q:.2g}"
+    told += f", {verdict['looks']:.0f} looks" if verdict.get("looks", 1) > 1 else ""
+    return "; ".join([told, *words] + ([] if pd.isna(needed) else [f"n = {needed:.0f} would decide"]))
+
+
+def tell_verdicts(verdicts, indent="  "):
+    """Return verdicts as text for a terminal: the verdict and its reading, the sentence, what stands behind it.
+
+    Args:
+        verdicts: DataFrame with the columns of `claims.csv`.
+        indent: String before every line.
+    """
+    lines, inner = [], f"{indent}    "
+    words = ["reading", "reason", "conditions"]  # of a fact there are none
+    for verdict in verdicts.assign(**verdicts[words].astype(object).fillna("")).to_dict("records"):
+        reading = f" ({verdict['reading']})" if verdict["reading"] else ""
+        why = [tell_effect(verdict)]
+        if verdict["verdict"] in ("INCONCLUSIVE", "CONDITIONAL"):  # elsewhere the reason repeats the figures
+            why.append(verdict["reason"])
+        first = f"{verdict['verdict']}{reading}  {verdict['text']} ({verdict['id']})"
+        rest = filter(None, ["; ".join(filter(None, why)), verdict["conditions"]])
+        for start, line in ((indent, first), *((inner, line) for line in rest)):
+            lines += textwrap.wrap(line, WIDTH, initial_indent=start, subsequent_indent=inner, break_on_hyphens=False)
+    return "\n".join(lines)
+
+
+def tell_accuracy(line):
+    """Return a line of `store.summarise` in words, e.g. `"98.89% (98.79 to 98.99)"`: mean and interval."""
+    low, high = (f"{100 * end:.2f}" for end in (line["low"], line["high"]))
+    return f"{line['mean']:.2%} ({low} to {high})"
+
+
+def count_verdicts(verdicts):
+    """Return how many claims have which verdict, e.g. `"3 SUPPORTED, 1 REFUTED"`."""
+    counts = verdicts["verdict"].value_counts().sort_index(ascending=False)
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "no claims"
+
+
+def tell_runs(counts):
+    """Say how many runs stand behind every mean."""
     low, high = min(counts, default=0), max(counts, default=0)
     return f"n = {high} seed{'s' * (high != 1)}" if low == high else f"n = {low} to {high} seeds"
 
 
-def interval_words(counts):
-    """Say what a band over so many seeds is."""
-    if max(counts, default=0) < BAND_SEEDS:
-        return f"{n_words(counts)}, so no interval" + "; single runs faint" * (max(counts, default=0) > 1)
-    faint = "; single runs faint" if min(counts) < FEW_SEEDS else ""
-    return f"mean and 95% Student-t interval, {n_words(counts)}{faint}"
+def tell_band(counts, single="points"):
+    """Say what a mean and its band over so many runs are, and how single runs are drawn."""
+    low, high = min(counts, default=0), max(counts, default=0)
+    if high < 2:
+        return f"{tell_runs(counts)}, so no interval"
+    bands = ["95% Student-t interval"] * (high >= BAND_RUNS) + ["range"] * (low < BAND_RUNS)
+    faint = f"; {single}: single runs" if low <= POINT_RUNS else ""
+    return f"mean and {', below five seeds '.join(bands)}, {tell_runs(counts)}{faint}"
 
 
-def outcome_words(runs, diverged):
-    """Say how many runs diverged and how many failed, or nothing."""
-    failed = len(runs) - len(without_failed(runs))
-    words = [f"× {diverged} of {len(runs)} runs diverged, not in the mean"] * bool(diverged)
+def tell_lost(runs, lost, how="diverged"):
+    """Say how many runs count for no mean, marked by a cross, and how many failed, or nothing."""
+    failed = (runs["status"] == "failed").sum() if "status" in runs else 0
+    words = [f"× {lost} of {len(runs)} runs {how}, not in the mean"] * bool(lost)
     return "; ".join(words + [f"{failed} of {len(runs)} runs failed, left out"] * bool(failed))
 
 
-def cell_text(mean, diverged, metric):
-    """Write a cell of a heat map: its mean, and how many of its runs diverged."""
-    number = "" if np.isnan(mean) else f"{100 * mean:.1f}" if "accuracy" in metric else f"{mean:.3g}"
-    return f"{number} ×{diverged:.0f}".strip() if diverged else number
-
-
-def interval_text(line, x, metric):
-    """Write a mean with its interval and its seeds beside it."""
-    form = ".2f" if "accuracy" in metric else ".3g"
+def tell_interval(line, x, metric):
+    """Say a mean with its interval and its seeds, to stand beside it."""
+    form = ".2f" if is_accuracy(metric) else ".3g"
     value, low, high = (f"{line[name] * shown_scale(metric):{form}}".replace("-", "−") for name in (x, "low", "high"))
-    return f"{value} [{low}, {high}]   n = {line['n']}" if line["n"] > 1 else f"{value}   n = 1"
+    return f"{value} [{low}, {high}]   n = {line['n']}" if line["n"] > 1 else f"{value}   n = {line['n']}"
 
 
-def value_label(metric, reference):
-    """Name an axis of values, or of differences from zero."""
-    text = label(metric)
-    if reference == 0:
-        return f"Difference in {text[0].lower()}{text[1:]}".replace("(%)", "(percentage points)")
-    return text
+def _cells(column, metric):
+    if not is_numeric_dtype(column):
+        return column.fillna("none").astype(str).tolist()
+    scale = shown_scale(metric)
+    form = "{:.2f}" if scale == 100 else "{:.4g}" if "loss" in metric else None
+    cells = [nice(value) if form is None else form.format(scale * value) for value in column]
+    width = max(map(len, cells), default=0)
+    return [f"{cell:>{width}}" for cell in cells]
