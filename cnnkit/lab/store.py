@@ -355,7 +355,7 @@ def _read_table(path):
     """
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # whether it can be written is asked elsewhere
         return pd.DataFrame(columns=NEEDED[path.name])
     if fault := _find_fault(data, KEYS[path.name], NEEDED[path.name]):
         line, problem = fault
@@ -402,7 +402,7 @@ def _find_fault(data, keys, needed):
             return line, f"status {row['status']!r:.80}, not one of {', '.join(STATUSES)}"
         for name in numbers:
             try:
-                float(row[name] or ("nan" if name != "epoch" else "none"))
+                float(row[name] if row[name] or name == "epoch" else "nan")
             except ValueError:
                 return line, f"{name} {row[name]!r:.80}, not a number"
         if (earlier := first.setdefault(tuple(row[key] for key in keys), line)) != line:
