@@ -180,7 +180,7 @@ def test_diverged_runs_are_crosses_and_no_part_of_the_mean(value):
 
 
 def test_a_collapsed_run_is_a_cross_and_widens_no_band():
-    runs = make_runs(optimizers=("sgd",)).assign(collapsed=False)
+    runs = make_runs(optimizers=("sgd",)).assign(collapsed=pd.Series([np.nan] * 3 + [False] * 6, dtype=object))
     runs.loc[3, ["val_accuracy", "collapsed"]] = [0.1, True]
     ax = plots.plot_sweep(runs)
     values = runs.loc[[4, 5], "val_accuracy"]

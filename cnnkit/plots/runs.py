@@ -271,7 +271,7 @@ def _without_failed(runs):
 
 
 def _is_collapsed(frame):
-    return frame["collapsed"].astype(bool) if "collapsed" in frame else pd.Series(False, index=frame.index)
+    return frame["collapsed"].eq(True) if "collapsed" in frame else pd.Series(False, index=frame.index)
 
 
 def _is_lost(runs, metric):
