@@ -16,42 +16,30 @@
 # %% [markdown]
 # **Two sizes.** The `smoke` profile reads 1,797 small digits that come with scikit-learn. It needs no network and about
 # a minute, and is too small to conclude from. The `full` profile reads MNIST: it takes the runs of the sweep from the
-# committed tables and trains a few more, in about two minutes. This cell chooses.
+# committed tables and trains a few more, in two or three minutes. `cnnkit.course` knows which of the two it is, and
+# brings Keras, which does the learning, NumPy, pandas, and the parts of cnnkit, which keep the records and draw.
 
 # %% tags=["parameters"]
+from cnnkit.course import *
+
+DATASET, TRAIN_SIZE, BATCH_SIZE = {"smoke": ("digits", None, 32), "full": ("mnist", 10_000, 64)}[PROFILE]
+print(f"the profile of this page: {PROFILE}")
+
+# %% tags=["hide-input"]
 import os
-
-PROFILE = os.environ.setdefault("CNNKIT_PROFILE", "smoke")
-DATASET, BATCH_SIZE, EPOCHS = {"smoke": ("digits", 32, 8), "full": ("mnist", 64, 4)}[PROFILE]
-
-# %% [markdown]
-# The imports: Keras does the learning, cnnkit keeps the records and draws.
-
-# %%
 import tempfile
 from pathlib import Path
 
-import keras
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-import seaborn as sns
-from IPython.display import Markdown, display
-from keras import layers
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image
 from scipy import stats
 from scipy.special import softmax
 
-from cnnkit import anatomy, plots
 from cnnkit.lab import store
-from cnnkit.evidence.claims import FRESH, best_settings
-from cnnkit.data import load_dataset
-from cnnkit.evidence.experiment import run_experiment
-from cnnkit.models import create_model, register
-from cnnkit.report.notebooks import list_sources
 from cnnkit.lab.provenance import provenance, use_one_thread
-from cnnkit.lab.training import RunConfig, fingerprint, train
+from cnnkit.lab.training import fingerprint
+from cnnkit.models import register
+from cnnkit.report.notebooks import list_sources
 
 set_matplotlib_formats("retina")
 use_one_thread()  # as in every recorded run: the number of threads changes the last bits of a result
@@ -71,7 +59,7 @@ pd.Series(provenance(), name="here").to_frame()
 # would be a record of our choices, not a forecast for new digits.
 
 # %%
-dataset = load_dataset(DATASET)
+dataset = load_dataset(DATASET, train_size=TRAIN_SIZE)
 SPLITS = ("train", "val", "test")
 images = {split: getattr(dataset, f"x_{split}") for split in SPLITS}
 labels = {split: getattr(dataset, f"y_{split}") for split in SPLITS}
@@ -116,19 +104,14 @@ ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 sns.despine(ax=ax)
 plots.mark_profile(fig, PROFILE)
 
-
-# %%
-def say(text):
-    """Show a sentence whose numbers were computed."""
-    display(Markdown(text))
-
-
+# %% tags=["hide-input"]
 guess = counts["train"].idxmax()
 blind = counts.loc[guess, "test"] / counts["test"].sum()
+own = {"digits": "so was the test set", "mnist": "the test set is MNIST's own, as it was published"}[DATASET]
 say(
-    f"Every class is close to the dotted line, a tenth, and the three splits agree because they were drawn class by "
-    f"class. The commonest training digit is {guess}: to answer {guess} to everything is right for **{blind:.1%}** of "
-    f"the test images. This is what a network has to beat."
+    f"Every class is close to the dotted line, a tenth. Training and validation agree because they were drawn class by "
+    f"class; {own}. The commonest training digit is {guess}: to answer {guess} to everything is right for "
+    f"**{blind:.1%}** of the test images. This is what a network has to beat."
 )
 
 # %% [markdown]
@@ -143,6 +126,7 @@ say(
 net = create_model("lenet5_modern", dataset.input_shape, dataset.num_classes)
 table = anatomy.layer_table(net)
 ax = anatomy.draw_network(table)
+
 # %% [markdown]
 # The same as a table. `macs` are the multiplications (each with its addition) that one image costs, `receptive_field`
 # is the side of the square of input pixels that one unit sees.
@@ -180,7 +164,7 @@ assert all(by_layer.num_params[name] == count for name, count in parameters.item
 assert sum(parameters.values()) == net.count_params()
 print(" + ".join(f"{count:,}" for count in parameters.values()), "=", f"{net.count_params():,} parameters")
 
-# %%
+# %% tags=["hide-input"]
 sums = by_layer[["num_params", "macs"]].sum()
 share = by_layer[["num_params", "macs"]] / sums
 convolutions = share.loc[["C1", "C3"]].sum()
@@ -194,43 +178,60 @@ say(
 # One more check before training. A network that knows nothing should find all ten digits about equally likely, so its
 # cross-entropy loss, the mean of $-\ln p(\text{true class})$, should be near $-\ln\frac{1}{10}=\ln 10$. A very
 # different first loss would mean that the images are scaled wrongly or the scores are too large.
-
+#
+# Scaled, because no network here sees the numbers from 0 to 255: a run first *standardises* the pictures, it subtracts
+# the mean of the training pixels and divides by their standard deviation.
 
 # %%
+mean, deviation = dataset.channel_statistics()  # of the training pixels, brightness from 0 to 1
+
+
 def floats(x):
-    """Return uint8 images as networks want them: float32 in [0, 1]."""
+    """Return uint8 images as float32 in [0, 1]."""
     return np.multiply(x, 1 / 255, dtype="float32")
 
 
+def standardise(x):
+    """Return uint8 images as this network's input: the training pixels have mean 0 and deviation 1."""
+    return (floats(x) - mean.astype("float32")) / deviation.astype("float32")
+
+
 crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-untrained = crossentropy(labels["val"], net(floats(images["val"])))
+untrained = crossentropy(labels["val"], net(standardise(images["val"])))
+print(f"pixels: mean {mean[0]:.3f}, deviation {deviation[0]:.3f}")
 print(f"untrained: {float(untrained):.3f} nats   ln 10 = {np.log(10):.3f} nats")
 
 # %% [markdown]
 # ## One run
 #
 # A `RunConfig` is a complete description of a run: data, network, optimizer, budget, seed. Nothing else decides the
-# result. The learning rate here is a guess. `train` trains, reads the test set once at the end, and returns the row it
-# would write into a table, the history, and the trained network.
+# result. The learning rate here is a guess; within the run it rises to this value and falls to nearly nothing (*one
+# cycle*, notebook 07). `train` trains, reads the test set once at the end, and returns the row it would write into a
+# table, the history, and the trained network.
 
 # %%
 config = RunConfig(
     dataset=DATASET,
+    train_size=TRAIN_SIZE,
     model="lenet5_modern",
     optimizer="sgd",
-    learning_rate=0.1,
+    optimizer_args={"momentum": 0.9},
+    learning_rate=0.04,
+    schedule="one_cycle",
     batch_size=BATCH_SIZE,
-    epochs=EPOCHS,
+    epochs=10,
     seed=1,
 )
 run = train(config)
 print(f"run {config.run_id}: {run.row['train_seconds']:.0f} s, test accuracy {run.row['test_accuracy']:.2%}")
 
-# %%
-steps = EPOCHS * int(np.ceil(len(images["train"]) / BATCH_SIZE))
+# %% tags=["hide-input"]
+steps, waiting = config.epochs * (len(images["train"]) // BATCH_SIZE), len(images["train"]) % BATCH_SIZE
 say(
-    f"That answers the first prediction, for now: **{100 * run.row['test_accuracy']:.1f} of 100**. The {EPOCHS} epochs "
-    f"were {steps:,} updates, each from the mean gradient of {BATCH_SIZE} images. How did it get there?"
+    f"That answers the first prediction, for now: **{100 * run.row['test_accuracy']:.1f} of 100**. The {config.epochs} "
+    f"epochs were {steps:,} updates, each from the mean gradient of {BATCH_SIZE} images. In each epoch {waiting} of "
+    f"{len(images['train']):,} training images, other ones each time, wait for the next shuffle: they fill no batch. "
+    f"How did it get there?"
 )
 
 # %%
@@ -240,20 +241,20 @@ plots.plot_curves(curve, metric="loss", ax=axes[0])
 plots.plot_curves(curve, metric="accuracy", ax=axes[1])
 plots.mark_profile(fig, PROFILE)
 
-# %%
+# %% tags=["hide-input"]
 first, last = run.history.iloc[0], run.history.iloc[-1]
 say(
     f"After the first epoch {first.val_accuracy:.1%} of the validation digits are right, after the last "
-    f"{last.val_accuracy:.1%}, and the validation loss has fallen from {first.val_loss:.2f} to {last.val_loss:.3f}. In "
-    f"the last epoch {last.train_accuracy:.1%} of the training digits are right: "
-    f"{100 * abs(last.train_accuracy - last.val_accuracy):.1f} percentage points from validation."
+    f"{last.val_accuracy:.1%}, and the validation loss has fallen from {first.val_loss:.2f} to {last.val_loss:.3f}. "
+    f"Evaluated after the last step, {run.row['train_accuracy']:.1%} of the training digits are right: "
+    f"{100 * abs(run.row['train_accuracy'] - run.row['val_accuracy']):.1f} percentage points from validation."
 )
 
 # %% [markdown]
 # How can the network be better on images it never saw, as the first epochs show? It is not. Keras averages the
 # training figure over the epoch while the weights are still improving, and measures validation when the epoch is over:
-# the dashed line is half an epoch late. A gap in the other direction that grows, training better than validation, is
-# the sign of overfitting.
+# the dashed line is half an epoch late. (The row of a run has the training loss and accuracy *evaluated* at the end.) A
+# gap in the other direction that grows, training better than validation, is the sign of overfitting.
 
 # %% [markdown]
 # ## What does it get wrong?
@@ -262,19 +263,18 @@ say(
 # class (column). Correct answers are on the grey diagonal; the colour is for errors only.
 
 # %%
-scores = np.asarray(run.model(floats(images["test"])))
+scores = run.model.predict(floats(images["test"]), batch_size=256, verbose=0)  # its scaling is inside
 predicted = scores.argmax(axis=-1)
 assert np.isclose((predicted == labels["test"]).mean(), run.row["test_accuracy"])  # the row tells the truth
 plots.mark_profile(plots.plot_confusion(labels["test"], predicted, dataset.class_names), PROFILE)
 
-# %%
+# %% tags=["hide-input"]
 wrong = np.flatnonzero(predicted != labels["test"])
 pairs = pd.DataFrame({"true": labels["test"][wrong], "predicted": predicted[wrong]}).value_counts()
-errors = pd.Series(labels["test"][wrong]).value_counts()
+errors, (true, named) = pd.Series(labels["test"][wrong]).value_counts(), pairs.index[0]
 say(
-    f"{len(wrong)} of {len(predicted):,} test digits are misread. The digit misread most often is {errors.index[0]} "
-    f"({errors.iloc[0]} times), and the commonest single confusion is a {pairs.index[0][0]} taken for a "
-    f"{pairs.index[0][1]} ({pairs.iloc[0]} times)."
+    f"{len(wrong)} of {len(predicted):,} test digits are misread. No digit has more errors than {errors.index[0]} "
+    f"({errors.iloc[0]}), and no confusion is commoner than a {true} taken for a {named} ({pairs.iloc[0]})."
 )
 
 # %% [markdown]
@@ -287,7 +287,7 @@ worst = wrong[np.argsort(-confidence[wrong])][:24]
 titles = [f"{labels['test'][i]}/{predicted[i]}  {confidence[i]:.0%}" for i in worst]
 plots.mark_profile(plots.plot_images(images["test"][worst], titles=titles), PROFILE)
 
-# %%
+# %% tags=["hide-input"]
 sure = (confidence[wrong] > 0.9).sum()
 say(
     f"Some of these would make a person hesitate, too; some would not. In {sure} of its {len(wrong)} errors the "
@@ -296,141 +296,120 @@ say(
 )
 
 # %% [markdown]
-# ## Was 0.1 a good learning rate?
+# ## Was that a good learning rate?
 #
 # We guessed it. Each update moves the weights by minus the learning rate $\eta$ times the gradient,
 # $w \leftarrow w - \eta\,\nabla L(w)$. Too small, and the budget ends before the network has learnt; too large, and a
-# step jumps over the valley it was meant to go down into. So we try them: twelve rates from 0.001 to 5 in `full`, six
-# in `smoke`.
+# step jumps over the valley it was meant to go down into. So we try some, a factor of two apart. And to know what a
+# convolutional network is worth, one *linear layer*, which weighs every pixel once, is tried in the same way.
 #
-# | | |
-# |---|---|
-# | **varied** | the learning rate |
-# | **held fixed** | LeNet-5, plain SGD, batch size, number of epochs, data |
-# | **repeated** | over three seeds in `full`, two in `smoke`; a seed decides split, first weights and order |
-# | **chosen by** | mean accuracy on validation images |
-# | **then** | the best rate runs again with *fresh* seeds, in `full` on all of MNIST and for longer |
-# | **quoted** | the test accuracy of these fresh runs |
-#
+# An experiment is a short file, `cnnkit/course/quickstart/quickstart.py`. In `smoke`, `run_here` trains a small version
+# of it, a run a core; in `full` it reads the committed rows.
+
+# %%
+found = run_here("quickstart")
+
+# %% tags=["hide-input"]
+declared = getattr(found.experiment, PROFILE)
+rates = "; ".join(f"{arm}: {', '.join(f'{rate:g}' for rate in declared.rates_of(arm))}" for arm in declared.arms)
+batch, epochs, tuning_seeds = declared.base.batch_size, declared.base.epochs, len(declared.tuning_seeds)
+lines = {
+    "varied": f"the learning rate ({rates})",
+    "held fixed": f"data, SGD with momentum, one cycle, batches of {batch}, {epochs} epochs",
+    "repeated": f"seeds at each rate: {tuning_seeds}; a seed decides split, first weights and order",
+    "chosen by": "validation accuracy, the mean of the last two epochs; away from the cliff",
+    "then": "each network runs again at its rate with *fresh* seeds, the same ones for both",
+    "quoted": "the test accuracy of these fresh runs",
+}
+say(plots.markdown_table(pd.DataFrame(lines.items(), columns=["", "what"])))
+
+# %% [markdown]
 # Why fresh seeds? The winner of many was partly lucky. Its luck does not carry over to new seeds, its quality does.
 #
-# An experiment is a short file, `cnnkit/experiments/quickstart.py`. `run_experiment` reads the runs that are already in
-# the table and trains the others, one a core.
+# In the figure each point is a learning rate. Both axes are logarithmic: what counts for a learning rate is its factor,
+# and what counts near 100% is the error that is left. A ring marks what was chosen.
 
 # %%
-runs, history = run_experiment("quickstart")
-fresh = runs["seed"].isin(FRESH)
-tuning, confirmed = runs[~fresh], runs[fresh]
-print(
-    f"{len(tuning)} runs to choose the rate, {tuning.train_seconds.sum() / 60:.1f} min of one core; "
-    f"{len(confirmed)} to confirm it, {confirmed.train_seconds.sum() / 60:.1f} min"
-)
+show(found, "tuning")
+
+# %% tags=["hide-input"]
+if found.complete:
+    (plan,) = found.plans.values()
+    tuning, rate = plan.of_role("tuning").query("arm == 'LeNet-5'"), plan.choices["LeNet-5"]["learning_rate"]
+    means = tuning.groupby("learning_rate")["val_score"].mean()
+    useful, beyond = means.index[means >= 0.8], means.index[(means < 0.2) & (means.index > rate)]
+    guess = config.learning_rate
+    say(
+        f"The rate chosen for LeNet-5 is **{rate:g}**, with {means[rate]:.1%} of the validation digits right; our "
+        f"guess was {guess:g}, with {means[guess]:.1%}. Third prediction: at least four digits in five are read with "
+        f"rates from {useful[0]:g} to {useful[-1]:g}, a factor of **{useful[-1] / useful[0]:.0f}** within this grid.",
+        f"At {beyond[0]:g}, {beyond[0] / rate:.0f} times the chosen rate, it has fallen over the **cliff**: "
+        f"{means[beyond[0]]:.0%} are right, which is chance. So the two sides are not alike: downwards accuracy is "
+        f"lost a little at a time, upwards all at once. When in doubt, go lower."
+        if len(beyond)
+        else "The grid ends before the cliff beyond which learning fails.",
+    )
 
 # %% [markdown]
-# Each point is a learning rate, the line is the mean over seeds. The axis is logarithmic, because what counts for a
-# learning rate is its factor, not its difference.
-
-# %%
-plots.mark_profile(plots.plot_sweep(tuning, chance=0.1), PROFILE)
-
-# %%
-best = best_settings(tuning)
-means = store.summarise(tuning, "learning_rate", "val_accuracy").set_index("learning_rate")["mean"]
-rate = best["learning_rate"]
-useful = means.index[means >= 0.8]
-collapsed = tuning[tuning["val_accuracy"] < 0.2].groupby("learning_rate").size()
-low, above, high = means.index[0], means.index[means.index > rate].min(), means.index[-1]
-say(
-    f"The curve is a hill with a gentle side and a cliff. At {low:g} the budget ends with {means[low]:.0%} of the "
-    f"digits right. The best rate is **{rate:g}** with {means[rate]:.1%}; our guess, 0.1, reached {means[0.1]:.1%}. "
-    f"Beyond the cliff, at {high:g}, {means[high]:.0%} are right: chance. The best rate is "
-    f"{'at the edge' if best['at_edge'] else 'inside'} of the grid; at an edge, the grid would have to grow."
-    f"\n\nThat answers the third prediction. At least four digits in five are read with rates from {useful[0]:g} to "
-    f"{useful[-1]:g}, a factor of **{useful[-1] / useful[0]:.0f}**. But the best rate is no middle: one may miss it "
-    f"downwards by a factor of {rate / useful[0]:.0f}, while at the next rate upwards, {above:g}, already "
-    f"{collapsed.get(above, 0)} of {(tuning['learning_rate'] == above).sum()} runs end at chance. When in doubt, go "
-    f"lower."
-)
-
-# %% [markdown]
-# What happened beyond the cliff? The loss tells. Both ends of the grid sit near $\ln 10$, the loss of a network that
-# knows nothing, and for opposite reasons.
-
-# %%
-ends = tuning.groupby("learning_rate")[["train_loss", "val_accuracy"]].mean().iloc[[0, 1, -2, -1]]
-diverged = (tuning["status"] == "diverged").sum()
-display(ends.round(3))
-say(
-    f"At the small rates the network has hardly moved yet. At the large ones it has moved too far and cannot come "
-    f"back. {diverged} of {len(tuning)} runs ended with a loss that is no finite number; of all the others beyond the "
-    f"cliff, nothing told anybody that they were dead. Exercise 4 finds out where they died."
-)
+# What happens beyond the cliff? The loss tells: it sits near $\ln 10$, the loss of a network that knows nothing. It is
+# a finite number, so nothing tells anybody that the run is dead. Exercise 4 finds out where it died.
 
 # %% [markdown]
 # ## The result, with its uncertainty
 #
-# Now the runs with fresh seeds, at the chosen rate: their mean with a band, or, where there are too few for one, a line
-# each.
+# Now the runs with fresh seeds, each network at its own rate: the curves, then the accuracies on the test images.
 
 # %%
-lines = history.merge(confirmed[["run_id", "seed"]])
-hue = "seed" if len(confirmed) < 5 else None
-plots.mark_profile(plots.plot_curves(lines, hue=hue), PROFILE)
+show(found, "curves", "accuracy")
 
 # %%
-reached = confirmed[["train_accuracy", "val_accuracy"]].mean()
-say(
-    f"In the last epoch the runs have, in the mean, {reached.train_accuracy:.1%} of their training images right and "
-    f"{reached.val_accuracy:.1%} of their validation images. This is what they make of the test images:"
-)
-
-# %%
-summary = store.summarise(confirmed, ["learning_rate", "epochs"], "test_accuracy")
-summary
+tell(found)
 
 # %% [markdown]
-# `summarise` gives the mean $\bar x$ over $n$ runs and a 95% interval,
+# A line of the table has the mean $\bar x$ over $n$ runs and half a 95% interval,
 #
 # $$\bar x \pm t_{n-1}\,\frac{s}{\sqrt n},$$
 #
 # with $s$ the standard deviation over seeds and $t_{n-1}$ the 97.5% quantile of Student's t, which is large for few
 # seeds, because so few cannot tell $s$ well. It says how well the *mean* is known: of intervals made in this way, 95 in
-# 100 cover the mean that very many seeds would have. It does not say where the next single run will fall.
+# 100 cover the mean that very many seeds would have. It does not say where the next single run will fall. The verdict
+# under the table is about the *difference* of the two networks, seed by seed: it must lie above the margin with its
+# whole interval.
 
-# %%
-line = summary.iloc[0]
-low, high = (f"{100 * end:.2f}".replace("-", "−") for end in (line.low, line.high))
-fallen = (confirmed["test_accuracy"] < 0.2).sum()
-say(
-    f"Test accuracy **{line['mean']:.2%}**, 95% interval {low} to {high}% from {line.n:.0f} seeds, after "
-    f"{line.epochs:.0f} epochs at learning rate {line.learning_rate:g}. {fallen} of these runs ended at chance."
-)
-if fallen:
+# %% tags=["hide-input"]
+if found.complete:
+    table = found.table().set_index("network")
+    best, base = table.loc["LeNet-5"], table.loc["linear layer"]
     say(
-        "A rate that wins may stand right beside the cliff, and then another seed falls over it. This is why one seed "
-        "is too few to choose by, why fresh seeds confirm, and why no run is left out of a mean for being bad. An "
-        "interval that reaches beyond 0 or 100% says that so few runs leave nearly everything open."
+        f"After {best.epochs:.0f} epochs LeNet-5 misreads {1000 * (1 - best['mean']):.0f} of 1,000 test digits and a "
+        f"linear layer {1000 * (1 - base['mean']):.0f}, with {best.num_params:,.0f} and {base.num_params:,.0f} "
+        f"parameters. Of LeNet-5's fresh runs {best.collapsed} collapsed."
     )
-if PROFILE == "smoke":
-    say("This is a smoke run, of few images and few seeds. Nothing should be concluded from it.")
+    if PROFILE == "smoke":
+        say("This is a smoke run, of few images and few seeds. Nothing should be concluded from it.")
 
 # %% [markdown]
 # ## Where the numbers live
 #
-# Every run above is one line of a CSV file, and its epochs are lines of another. They are plain text: any tool reads
-# them, and git shows what changed.
+# Every run of the sweep is one line of a CSV file, and its epochs are lines of another. They are plain text: any tool
+# reads them, and git shows what changed.
 
-# %%
-folder = store.results_dir() / "quickstart"
-for path in sorted(folder.glob("*.csv")):
+# %% tags=["hide-input"]
+paths = sorted((store.results_dir() / "quickstart").glob("*.csv"))
+for path in paths:
     print(f"{os.path.relpath(path, '..'):40} {len(pd.read_csv(path)):5} lines")
+if not paths:
+    say(
+        "*There is no such file at the moment: the runs are being measured again. Below, the run from above stands in.*"
+    )
 
 # %% [markdown]
-# Here is one of them, the run with the best learning rate and seed 1, a part of its columns. (`train_size` is empty
-# where a run trains on all images.)
+# Here is one of them, the run that we trained above, a part of its columns. (`train_size` is empty where a run trains
+# on all images.)
 
 # %%
-row = tuning[(tuning["learning_rate"] == rate) & (tuning["seed"] == 1)].iloc[0]
+listed = found.runs[found.runs["run_id"] == config.run_id]
+row = listed.iloc[0] if len(listed) else pd.Series(run.row)
 what = ["run_id", "dataset", "train_size", "model", "learning_rate", "batch_size", "epochs", "seed"]
 came_out = ["status", "train_loss", "val_accuracy", "test_accuracy", "num_params", "train_seconds"]
 made_by = ["data_sha256", "model_sha256", "keras", "backend", "device", "commit"]
@@ -445,7 +424,7 @@ row[what + came_out + made_by].to_frame("value")
 # %%
 traced = RunConfig.from_row(row)
 made_now = pd.Series({"run_id": traced.run_id, **fingerprint(traced)})
-pd.DataFrame({"in the table": row[made_now.index], "made now": made_now}).map(lambda digest: digest[:12])
+pd.DataFrame({"in the row": row[made_now.index], "made now": made_now}).map(lambda digest: digest[:12])
 
 # %% [markdown]
 # And the last proof: train the run again, here, from nothing but its row.
@@ -453,11 +432,11 @@ pd.DataFrame({"in the table": row[made_now.index], "made now": made_now}).map(la
 # %%
 again = train(traced)
 metrics = ["train_loss", "val_loss", "val_accuracy", "test_accuracy"]
-comparison = pd.DataFrame({"in the table": row[metrics], "trained again": pd.Series(again.row)[metrics]}).astype(float)
-comparison["difference"] = comparison["trained again"] - comparison["in the table"]
+comparison = pd.DataFrame({"in the row": row[metrics], "trained again": pd.Series(again.row)[metrics]}).astype(float)
+comparison["difference"] = comparison["trained again"] - comparison["in the row"]
 comparison
 
-# %%
+# %% tags=["hide-input"]
 same = (comparison["difference"] == 0).all()
 say(
     "Not a bit differs: data, code, seed and number of threads are the same, and so is the result."
@@ -495,14 +474,14 @@ both = [again, slim_run]
 pd.DataFrame(
     {
         "parameters": [r.row["num_params"] for r in both],
-        "macs": [anatomy.totals(r.model).macs for r in both],
+        "macs": [anatomy.totals(r.network).macs for r in both],
         "test accuracy": [r.row["test_accuracy"] for r in both],
         "seconds": [r.row["train_seconds"] for r in both],
     },
     index=[r.config.model for r in both],
 )
 
-# %%
+# %% tags=["hide-input"]
 say(
     f"With {again.row['num_params'] / slim_run.row['num_params']:.0f} times fewer parameters, `slim` reads "
     f"{slim_run.row['test_accuracy']:.1%} of the test digits where LeNet-5 reads {again.row['test_accuracy']:.1%} "
@@ -525,7 +504,7 @@ with tempfile.TemporaryDirectory() as photos:
             Image.fromarray(images["train"][i][..., 0]).save(Path(photos) / name / f"{i}.png")
     own = f"folder:{photos}?size=28"
     mine = load_dataset(own)
-    mine_run = train(RunConfig(dataset=own, model="slim", learning_rate=0.1, batch_size=16, epochs=5))
+    mine_run = train(RunConfig(dataset=own, model="slim", learning_rate=0.05, batch_size=16, epochs=5))
 print(mine.class_names, "training images:", mine.x_train.shape, "test images:", mine.x_test.shape)
 print(f"test accuracy {mine_run.row['test_accuracy']:.0%} of {len(mine.x_test)} pictures")
 
@@ -534,7 +513,7 @@ print(f"test accuracy {mine_run.row['test_accuracy']:.0%} of {len(mine.x_test)} 
 #
 # The other notebooks, each with one question:
 
-# %%
+# %% tags=["hide-input"]
 questions = {path.stem: path.read_text(encoding="utf-8").split("# # ")[1].split("\n")[0] for path in list_sources()}
 say("\n".join(f"- [{title}]({name}.ipynb)" for name, title in questions.items() if name != "00_quickstart"))
 
@@ -551,9 +530,9 @@ say("\n".join(f"- [{title}]({name}.ipynb)" for name, title in questions.items() 
 # | `make doctor` | says what this machine has and lacks |
 #
 # **Limits of this page.** The digits are clean, centred and small; a network that reads them need not read a photograph
-# of a house number. The learning rate was chosen for one optimizer, one batch size and one short budget, and the best
-# rate for a longer one may be lower. An interval over seeds covers chance in training. It does not cover the choice of
-# the test images, nor how digits written elsewhere would differ.
+# of a house number. The learning rate was chosen for one optimizer, one batch size and one short budget; for another
+# the best rate may be another. An interval over seeds covers chance in training. It does not cover the choice of the
+# test images, nor how digits written elsewhere would differ.
 
 # %% [markdown]
 # ## Exercises
@@ -563,11 +542,12 @@ say("\n".join(f"- [{title}]({name}.ipynb)" for name, title in questions.items() 
 # 2. How would you state the test accuracy of the single run above with an interval, without training again? (Each of
 #    its test images is a trial that succeeds or fails.) Which uncertainty does this interval cover that the one over
 #    seeds does not?
-# 3. Compute the interval of the result by hand, with NumPy and `scipy.stats.t`, and compare with `summarise`.
+# 3. Compute the interval of LeNet-5 in the table by hand, with NumPy and `scipy.stats.t`, from `found.runs`.
 # 4. Train with a learning rate beyond the cliff. Then find the layers in which all units are dead: zero for every
 #    validation image. Why can such a layer never recover?
 # 5. Is `slim` really worse than LeNet-5, or better? Say what you would vary, tune and hold fixed, and write the code.
-#
+
+# %% [markdown]
 # ## Solutions
 #
 # **1.** Only C1 sees the image: its filters now have $5\cdot5\cdot3$ weights. MNIST's images are padded to 32×32, these
@@ -592,52 +572,59 @@ print(f"{right / total:.2%}, 95% interval {interval.low:.2%} to {interval.high:.
 # **3.** The standard deviation is that of a sample, divided by $n-1$ (`ddof=1`).
 
 # %%
-values = confirmed["test_accuracy"]
-half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-assert np.allclose([values.mean() - half, values.mean() + half], [line.low, line.high])
-print(f"{values.mean():.2%} ± {half:.2%}")
+if found.complete:
+    (plan,) = found.plans.values()
+    values = plan.of_role("fresh").query("arm == 'LeNet-5' and not collapsed")["test_accuracy"]
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    line = found.table().set_index("network").loc["LeNet-5"]
+    assert np.allclose([values.mean() - half, values.mean() + half], [line.low, line.high])
+    print(f"{values.mean():.2%} ± {half:.2%}")
 
 # %% [markdown]
 # **4.** A ReLU is $\max(0, s)$. We run the validation images through the trained network, keep the output of every
 # layer, and count the units that are zero for all of them (for a convolution: the maps that are zero everywhere).
 
 # %%
-dead = train(traced.replace(learning_rate=2.0)).model
+dead = train(traced.replace(learning_rate=0.32, epochs=3)).network
 names = ["C1", "C3", "C5", "F6"]
 watch = keras.Model(dead.input, [dead.get_layer(name).output for name in names])
-outputs = [np.asarray(output) for output in watch(floats(images["val"]))]
+outputs = [np.asarray(output) for output in watch(standardise(images["val"]))]
 largest = [output.max(axis=tuple(range(output.ndim - 1))) for output in outputs]  # over images and places
 for name, values in zip(names, largest, strict=True):
     print(f"{name}: {(values == 0).sum():3} of {len(values):3} units dead")
-answers = np.unique(np.argmax(dead(floats(images["val"])), axis=-1))
+answers = np.unique(np.argmax(dead(standardise(images["val"])), axis=-1))
 print("it answers", *answers, "to every image")
 
 # %% [markdown]
 # One layer without a living unit is enough. What comes out of it is zero for every image, so the scores are the last
 # layer's biases, and the answer is always the same class. And the gradient of a ReLU at $s<0$ is zero, so nothing in
 # front of it is ever updated again: only these last biases still move, towards the classes' frequencies, and the best
-# loss they can reach is the one of the sweep's right end, about $\ln 10$. The loss stays finite all the time. That is
-# why it pays to look at accuracy beside chance, and not only for NaN.
+# loss they can reach is that of answering with these frequencies, about $\ln 10$. The loss stays finite all the time.
+# That is why it pays to look at accuracy beside chance, and not only for NaN.
 
 # %% [markdown]
 # **5.** *Varied:* the network. *Tuned for each network apart:* the learning rate, at least five values on validation,
-# the best one not at the edge. *Held fixed:* data, optimizer, batch size, epochs. *Then* fresh seeds, the same for
-# both, and the interval of the paired differences. A network of your own goes to the workers like any other. This takes
-# a few minutes, so it is for you to run; `scratch` is the name of a table of your own.
+# the best one not at the edge. *Held fixed:* data, optimizer, schedule, batch size, epochs. *Then* fresh seeds, the
+# same for both, and the interval of the paired differences. All of it follows from a declaration, and a network of your
+# own goes to the workers like any other. This takes some minutes, so it is for you to run; `scratch` is the name of a
+# table of your own.
 #
 # ```python
-# from cnnkit.lab.sweeps import run_all
+# from cnnkit.evidence.experiment import Claim, Comparison, Experiment, run_experiment
 #
-# rates, models = (0.02, 0.05, 0.1, 0.2, 0.5), ("lenet5_modern", "slim")
-# tried = run_all([traced.replace(model=m, learning_rate=r) for m in models for r in rates], "scratch")
-# chosen = {m: best_settings(tried[tried["model"] == m])["learning_rate"] for m in models}
-# fresh = run_all(
-#     [traced.replace(model=m, learning_rate=chosen[m], seed=s) for m in models for s in FRESH[:5]], "scratch"
+# networks = Comparison(
+#     traced,
+#     by="network",
+#     arms={"LeNet-5": {"model": "lenet5_modern"}, "slim": {"model": "slim"}},
+#     rates=(0.005, 0.01, 0.02, 0.04, 0.08),
+#     claims=(
+#         Claim("lenet-beats-slim", "The hidden layers help.", "LeNet-5", "slim", source="exercise 5", margin=0.005),
+#     ),
 # )
-# wide = fresh.pivot(index="seed", columns="model", values="test_accuracy")
-# mean, low, high = store.student_interval(wide["slim"] - wide["lenet5_modern"])
-# print(f"{mean:+.2%}, 95% interval {low:+.2%} to {high:+.2%}")
+# mine = run_experiment(Experiment("scratch", "Does LeNet-5 need its hidden layers?", full=networks, smoke=networks))
+# tell(mine)
 # ```
 #
-# An interval above zero: `slim` is better at this budget. Below: worse. Across: not decided by five seeds, which is an
-# answer, too. Read `chosen` as well: if a best rate is the first or last of the five, add rates beyond it first.
+# SUPPORTED: LeNet-5 is better by more than the margin at this budget. REFUTED: it is not, and the reading says whether
+# `slim` is better or the two are the same. INCONCLUSIVE: not decided by these seeds, which is an answer, too. Is a best
+# rate the first or last of the five, the verdict is open until you add rates beyond it.
