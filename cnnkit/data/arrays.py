@@ -1,12 +1,9 @@
 """`mnist`, `fashion_mnist`, `cifar10`, `cifar100`: `<name>.npz` in the data directory, else fetched there by Keras."""
 
-import contextlib
 import functools
 import os
 import socket
-import tempfile
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import numpy as np
 from filelock import FileLock
 
 from cnnkit import HOME
-from cnnkit.data.splits import Source
+from cnnkit.data.splits import REGISTRY, Entry, Source
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 DIGITS = tuple("0123456789")
@@ -49,9 +46,12 @@ ARCHIVES = {
 
 
 def data_path(name, data_dir=None):
-    """Return where `<name>.npz` belongs: in `data_dir`, else `$CNNKIT_DATA_DIR`, else `data/` beside the package."""
+    """Return where `<name>.npz` belongs: in `data_dir`, else `$CNNKIT_DATA_DIR`, else `data/` in the repository.
+
+    Where cnnkit is installed without its repository, the last is `data/` in the folder that Python was started in.
+    """
     folder = data_dir or os.environ.get("CNNKIT_DATA_DIR") or HOME / "data"
-    return Path(folder).expanduser() / f"{name}.npz"
+    return Path(os.path.expanduser(folder)) / f"{name}.npz"
 
 
 def load_arrays(name, data_dir=None):
@@ -64,96 +64,96 @@ def load_arrays(name, data_dir=None):
         `Source`, read once a process.
     Raises:
         FileNotFoundError: If there is no file and it cannot be downloaded.
-        ValueError: If the file is damaged or holds something else.
+        ValueError: If the file cannot be read or holds something else.
     """
     path = data_path(name, data_dir)
-    if not path.is_file():
+    if not path.exists():
         _download(name, path)
     return _read(name, path, path.stat().st_mtime_ns)
+
+
+def _find(name, data_dir):
+    path = data_path(name, data_dir)
+    return "present" if path.is_file() else "downloads", path
+
+
+for _name, _held in ARCHIVES.items():
+    _asks = functools.partial(load_arrays, _name), functools.partial(_find, _name)
+    REGISTRY[_name] = Entry(_asks[0], _held.images, _held.shape, len(_held.class_names), _asks[1])
 
 
 @functools.lru_cache(maxsize=2)  # a sweep splits the same source again and again; two of them are 370 MB at most
 def _read(name, path, modified):
     """Read and check the archive. `modified` is part of the cache's key: a new file is read anew."""
     archive = ARCHIVES[name]
-    arrays = _arrays(path)
-    for key in ("x_train", "x_test"):
-        images = arrays[key]
-        greys = archive.shape[:2] if archive.shape[2] == 1 else archive.shape  # grey images may come without channels
-        if images.dtype != np.uint8 or images.shape[1:] not in (archive.shape, greys):
-            raise ValueError(
-                f"Expected {key} of {path} to hold uint8 images of shape (n, {', '.join(map(str, greys))}). "
-                f"Received: {images.dtype} of shape {images.shape}. {_ways_on(path)}"
-            )
-        arrays[key] = images.reshape(-1, *archive.shape)
     try:
+        with zipfile.ZipFile(path) as file:
+            held = [member.removesuffix(".npy") for member in file.namelist()]
+            if missing := [key for key in KEYS if key not in held]:
+                raise ValueError(f"no {', '.join(missing)}; it holds {', '.join(held) or 'nothing'}.")
+            for key in KEYS:  # what an array says it is comes before its numbers: all are asked before one is read
+                with file.open(f"{key}.npy") as member:
+                    _check_header(key, member, archive)
+            arrays = {}
+            for key in KEYS:
+                with file.open(f"{key}.npy") as member:
+                    # Pickled objects are refused above: unpickling can run any code.
+                    arrays[key] = np.ascontiguousarray(np.lib.format.read_array(member, allow_pickle=False))
+                    if member.read(1):  # at the end the checksum has been compared
+                        raise ValueError(f"{key} with more bytes than its shape {arrays[key].shape} holds.")
+        for key in ("x_train", "x_test"):
+            arrays[key] = arrays[key].reshape(-1, *archive.shape)
         return Source(**arrays, class_names=archive.class_names, origin=f"{name}.npz in the data directory")
-    except ValueError as error:
-        raise ValueError(f"{path}: {error} {_ways_on(path)}") from None
-
-
-def _arrays(path):
-    """Return the four arrays of an .npz by name, or say why the file is none."""
-    if not zipfile.is_zipfile(path):
+    except Exception as error:  # a damaged file can make zipfile, its decompressors and NumPy raise anything
+        said = error if isinstance(error, ValueError) else f"one that cannot be read ({type(error).__name__}: {error})."
         raise ValueError(
-            f"Expected {path} to be a complete .npz archive. Received: a truncated one, or another kind of file. "
-            f"{_ways_on(path)}"
-        )
-    try:
-        # Pickled objects stay refused: unpickling can run any code.
-        with np.load(path, allow_pickle=False) as file:
-            if missing := [key for key in KEYS if key not in file]:
-                raise ValueError(f"the arrays {', '.join(missing)} are missing; it holds {', '.join(file) or 'none'}")
-            return {key: file[key] for key in KEYS}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"Expected {path} to hold the arrays {', '.join(KEYS)}. Received: {error}. {_ways_on(path)}"
+            f"Expected {path} to be an .npz archive with the arrays {', '.join(KEYS)}. Received: {said} "
+            f"If it is damaged and there is a network, remove it: it is downloaded anew. {_ways_on(path)}"
         ) from None
+
+
+def _check_header(key, member, archive):
+    """Raise a ValueError unless the array that a .npy begins with has a type and a shape that fit the archive."""
+    readers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}  # 3 is for structures
+    shape, _, dtype = readers[np.lib.format.read_magic(member)[0]](member)
+    most = 10 * archive.images
+    if key.startswith("x_"):
+        greys = archive.shape[:2] if archive.shape[2] == 1 else archive.shape  # grey images may come without channels
+        fits = dtype == np.uint8 and shape[1:] in (archive.shape, greys)
+        expected = f"uint8 of shape (n, {', '.join(map(str, greys))})"
+    else:
+        fits, expected = dtype.kind in "iu" and shape[1:] in ((), (1,)), "integers of shape (n,) or (n, 1)"
+    if not fits or not shape or shape[0] > most:
+        raise ValueError(f"Expected {key} as {expected}, n at most {most:,}. Received: {dtype} of shape {shape}.")
 
 
 def _download(name, path):
     """Fetch the data set with Keras and keep it as `path`: the next time needs no network."""
+    patience = socket.getdefaulttimeout()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")), _impatient():
+        with FileLock(path.with_name(f".{path.name}.lock")):
             if path.is_file():  # another process was faster
                 return
             from keras import datasets  # five seconds, so only when it is needed
 
+            socket.setdefaulttimeout(30)  # Python itself waits for a silent network for ever
             (x_train, y_train), (x_test, y_test) = getattr(datasets, name).load_data()
-            _save(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+            partial = path.with_name(f".{path.name}.part")  # written, then renamed: a reader never sees half a file
+            with open(partial, "wb") as file:
+                np.savez(file, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+            os.replace(partial, path)
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise FileNotFoundError(
             f"Expected {path}. Received: no such file, and keras.datasets.{name} could not be downloaded there "
             f"({type(error).__name__}: {error}). {_ways_on(path)}"
         ) from None
-
-
-@contextlib.contextmanager
-def _impatient():
-    """Give up on a silent network after 30 s; Python's own default is to wait for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(30)
-    try:
-        yield
     finally:
-        socket.setdefaulttimeout(before)
-
-
-def _save(path, **arrays):
-    """Write the archive under another name and rename it: a reader never sees half a file."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, **arrays)
-        os.chmod(temporary, 0o644)  # mkstemp makes it readable by its owner alone
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        socket.setdefaulttimeout(patience)
 
 
 def _ways_on(path):
     return (
-        f"Two ways on: put a good {path.name} ({', '.join(KEYS)}) into {path.parent}, "
-        "or run on the data that needs no file, with CNNKIT_PROFILE=smoke."
+        f"Two ways on: put a good {path.name} ({', '.join(KEYS)}) from another machine into {path.parent}, "
+        "or use digits or shapes, which need no file (notebooks: CNNKIT_PROFILE=smoke)."
     )

@@ -7,7 +7,7 @@ import sklearn
 from PIL import Image
 from sklearn.datasets import load_digits as load_sklearn_digits
 
-from cnnkit.data.splits import Source, stratified_split
+from cnnkit.data.splits import REGISTRY, Entry, Source, stratified_split
 
 SIZE = 28  # MNIST's, so that the same networks fit
 TEST_SHARE = 0.2
@@ -28,7 +28,11 @@ def load_digits():
     small = np.rint(data.images * (255 / 16)).astype("uint8")  # grey levels 0 to 16
     images = np.stack([Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BILINEAR) for image in small])
     images, labels = images[..., None], data.target
-    count = round(TEST_SHARE * len(labels))
-    train, test = stratified_split(labels, count, seed=TEST_SEED, class_names=CLASS_NAMES, name="digits")
+    train, test = stratified_split(labels, round(TEST_SHARE * len(labels)), seed=TEST_SEED)
     origin = f"scikit-learn {sklearn.__version__}"
     return Source(images[train], labels[train], images[test], labels[test], CLASS_NAMES, origin)
+
+
+REGISTRY["digits"] = Entry(
+    lambda data_dir: load_digits(), 1_797, (SIZE, SIZE, 1), 10, lambda data_dir: ("embedded", "scikit-learn")
+)

@@ -1,13 +1,37 @@
-"""Three splits: validation is a stratified, seeded part of the source's training pool; the test set is left alone."""
+"""What loaders return, and its three splits: validation is a stratified, seeded part of the training pool, or given."""
 
+import dataclasses
 import functools
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a data set before it is loaded.
+
+    Attributes:
+        load: Function of the data directory (a path, or `None` for the usual one) that returns a `Source`.
+        images: How many there are in all splits, as published; `None` where they would have to be counted.
+        shape: `(height, width, channels)` in pixels.
+        classes: How many there are; `None` as for `images`.
+        find: Function of the data directory that returns `(status, where)`, see `cnnkit.data.describe`.
+    """
+
+    load: Callable
+    images: int | None
+    shape: tuple
+    classes: int | None
+    find: Callable
+
+
+REGISTRY = {}  # name -> `Entry`; a loader enters its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +43,8 @@ class Source:
         y_train, y_test: Integer labels `(n,)` or `(n, 1)`; kept as int64 `(n,)`.
         class_names: Tuple of strings, one per class.
         origin: Where the images came from, in one line without a path of this machine.
+        num_val: The last `num_val` images of the training pool are the validation set; 0: `split` takes one by seed.
+        left_out: Files that are no part of the data set, in words, one string a file.
     Raises:
         ValueError: If images and labels do not fit together, or a label is outside the classes.
     """
@@ -29,13 +55,43 @@ class Source:
     y_test: np.ndarray
     class_names: tuple
     origin: str
+    num_val: int = 0
+    left_out: tuple = ()
 
     def __post_init__(self):
+        num_classes = len(self.class_names)
         for split in ("train", "test"):
-            images, labels = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
-            labels = _checked(images, labels, split, len(self.class_names), self.origin)
+            images, labels, where = getattr(self, f"x_{split}"), getattr(self, f"y_{split}"), f"the {split} set"
+            if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+                raise ValueError(
+                    f"Expected uint8 images of shape (n, height, width, 1 or 3) in {where} ({self.origin}). "
+                    f"Received: {images.dtype} of shape {images.shape}."
+                )
+            if labels.dtype.kind not in "iu" or labels.shape not in ((len(images),), (len(images), 1)):
+                raise ValueError(
+                    f"Expected {len(images)} integer labels, one an image, in {where} ({self.origin}). "
+                    f"Received: {labels.dtype} of shape {labels.shape}."
+                )
+            labels = labels.reshape(-1).astype("int64")
+            if len(labels) == 0:
+                raise ValueError(f"Expected at least one image in {where} ({self.origin}). Received: none.")
+            if labels.min() < 0 or labels.max() >= num_classes:
+                raise ValueError(
+                    f"Expected labels from 0 to {num_classes - 1}, the {num_classes} classes, in {where} "
+                    f"({self.origin}). Received: labels from {labels.min()} to {labels.max()}."
+                )
             images.flags.writeable = labels.flags.writeable = False
             object.__setattr__(self, f"y_{split}", labels)
+
+    @functools.cached_property
+    def remarks(self):
+        """Sentences on what one may not expect: files that were left out, classes that a split lacks."""
+        sentences = [f"{len(self.left_out):,} left out: {enumerate_some(self.left_out)}"] if self.left_out else []
+        for split, labels in (("validation", self.y_train[len(self.y_train) - self.num_val :]), ("test", self.y_test)):
+            lacking = [name for i, name in enumerate(self.class_names) if len(labels) and i not in labels]
+            if lacking:
+                sentences.append(f"no image of {enumerate_some(lacking)} in the {split} set")
+        return sentences
 
     @functools.cached_property
     def sha256(self):
@@ -57,7 +113,7 @@ class Dataset:
         y_train, y_val, y_test: int64 `(n,)`, read-only: index into `class_names`.
         class_names: Tuple of strings, one per class.
         sha256: Digest of the arrays in use, 64 hex digits: another seed, `train_size` or pixel, another digest.
-        source: Where the images came from, in one line.
+        source: Where the images came from, in one line, and what was left out or is lacking.
     """
 
     name: str
@@ -80,6 +136,21 @@ class Dataset:
     def num_classes(self):
         return len(self.class_names)
 
+    @functools.lru_cache(maxsize=1)  # noqa: B019  # the last data set alone is kept, as `split` keeps it
+    def channel_statistics(self):
+        """Return means and standard deviations of the training pixels in [0, 1], a value a channel.
+
+        Returns:
+            Two float64 arrays `(channels,)`. Sums are exact integers, so that they are the same on every machine; the
+            deviation (of all pixels, no `n - 1`) of a channel that never changes is 0.
+        """
+        count = self.x_train[..., 0].size
+        sums = self.x_train.sum(axis=(0, 1, 2), dtype="int64").tolist()
+        squares = np.einsum("nhwc,nhwc->c", self.x_train, self.x_train, dtype="int64").tolist()
+        # Python's integers: count × squares is beyond int64 for CIFAR-10.
+        variances = [count * square - total**2 for total, square in zip(sums, squares, strict=True)]
+        return np.array(sums) / (255 * count), np.sqrt(np.array(variances, "float64")) / (255 * count)
+
 
 @functools.lru_cache(maxsize=1)  # runs of a sweep that differ in the model alone share their arrays
 def split(source, name, *, train_size=None, seed=1):
@@ -95,85 +166,85 @@ def split(source, name, *, train_size=None, seed=1):
     Raises:
         ValueError: If `train_size` is impossible, or a class has too few images to be split.
     """
-    train, val = split_indices(source, name, train_size=train_size, seed=seed)
+    train, val = _places(source, name, train_size, seed)
+    digest = hashlib.sha256(source.sha256.encode())  # computed once a process, then which images are in which split
+    for places in (train, val):
+        digest.update(f"{len(places)}:".encode())
+        digest.update(places.astype("<i8").tobytes())
     arrays = [source.x_train[train], source.y_train[train], source.x_train[val], source.y_train[val]]
     for array in arrays:
         array.flags.writeable = False
-    sha256 = split_digest(source, train, val)
-    return Dataset(name, *arrays, source.x_test, source.y_test, source.class_names, sha256, source.origin)
+    origin = "; ".join([source.origin, *source.remarks])
+    return Dataset(name, *arrays, source.x_test, source.y_test, source.class_names, digest.hexdigest(), origin)
 
 
-def split_indices(source, name, *, train_size=None, seed=1):
-    """Return the places in the pool of the training and of the validation images; see `split`."""
-    num_classes = len(source.class_names)
-    count = max(num_classes, round(VALIDATION_SHARE * len(source.y_train)))
-    train, val = stratified_split(source.y_train, count, seed=seed, class_names=source.class_names, name=name)
+def _places(source, name, train_size, seed):
+    """Return the places in the pool of the training and of the validation images."""
+    num_classes, num_pool = len(source.class_names), len(source.y_train)
+    train, val = np.split(np.arange(num_pool), [num_pool - source.num_val])
+    counts = np.bincount(source.y_train[train], minlength=num_classes)
+    least = 1 if source.num_val else 2
+    if counts.min() < least:
+        raise ValueError(
+            f"Expected at least {least} training images of every class in {name}, to train on and to validate with. "
+            f"Received: {counts.min()} of class {source.class_names[counts.argmin()]!r}. Add images, or leave the "
+            "class out."
+        )
+    if not source.num_val:
+        count = max(num_classes, round(VALIDATION_SHARE * num_pool))
+        train, val = stratified_split(source.y_train, count, seed=seed)
     if train_size is None or train_size == len(train):
         return train, val
-    # A stratified choice leaves at least one image of each class out, as it takes at least one of each in.
-    most = len(train) - num_classes
+    labels = source.y_train[train]
+    # A stratified choice leaves an image of each class out, as it takes one of each in; of a lone one it cannot.
+    most = len(train) - (np.bincount(labels) > 1).sum()
     if not num_classes <= train_size <= most:
         raise ValueError(
             f"Expected train_size from {num_classes} (one image a class) to {most:,}, or {len(train):,} or None for "
             f"all that the validation set leaves of {name}. Received: train_size={train_size}."
         )
-    rest, subset = stratified_split(
-        source.y_train[train], train_size, seed=seed, class_names=source.class_names, name=name
-    )
-    return train[subset], val
+    return train[stratified_split(labels, train_size, seed=seed)[1]], val
 
 
-def stratified_split(labels, count, *, seed, class_names, name):
-    """Choose `count` places of `labels`, in the classes' proportions.
+def stratified_split(labels, count, *, seed):
+    """Choose `count` places of `labels`, in the classes' proportions and at least one of every class.
 
+    Args:
+        labels: int64 `(n,)`.
+        count: Integer, at least the number of classes; a place of every class with two or more must be left.
+        seed: Integer.
     Returns:
         Two int64 arrays: the places that were not chosen, and the `count` that were.
-    Raises:
-        ValueError: If a class has fewer than two images, or there is not one image a class to choose and one to leave.
     """
-    for class_name, images in zip(class_names, np.bincount(labels, minlength=len(class_names)), strict=True):
-        if images < 2:
-            raise ValueError(
-                f"Expected at least 2 training images of every class in {name}, to train on and to validate with. "
-                f"Received: {images} of class {class_name!r}. Add images, or leave the class out."
-            )
-    if len(labels) - count < len(class_names):
-        raise ValueError(
-            f"Expected at least {count + len(class_names)} images in {name}, to take {count} away and leave one of "
-            f"each class. Received: {len(labels)}. Add images."
-        )
-    places = np.arange(len(labels))
-    return train_test_split(places, test_size=count, stratify=labels, random_state=seed)
+    lone = np.bincount(labels)[labels] == 1  # the only one of its class: chosen in any case
+    others, size = np.flatnonzero(~lone), count - int(lone.sum())
+    left, chosen = train_test_split(others, test_size=size, stratify=labels[others], random_state=seed)
+    chosen = np.append(chosen, np.flatnonzero(lone))
+    for label in np.setdiff1d(labels, labels[chosen]):  # rounding left a rare class out: the commonest gives a place
+        gives = np.flatnonzero(labels[chosen] == np.bincount(labels[chosen]).argmax())[0]
+        takes = np.flatnonzero(labels[left] == label)[0]
+        chosen[gives], left[takes] = left[takes], chosen[gives]
+    return left, chosen
 
 
-def split_digest(source, train, val):
-    """Digest of a split: the source's digest, computed once a process, and which images are in which split."""
-    digest = hashlib.sha256(source.sha256.encode())
-    for places in (train, val):
-        digest.update(f"{len(places)}:".encode())
-        digest.update(places.astype("<i8").tobytes())
-    return digest.hexdigest()
+@functools.lru_cache(maxsize=2)
+def permute_pixels(source):
+    """Return the `Source` with the pixels of every image at other places, in one order for all; channels stay together.
+
+    The order is the same for all splits, runs and machines. A dense network finds what it found, a window does not.
+    """
+    height, width, channels = source.x_train.shape[1:]
+    # Not `default_rng`, whose streams a later NumPy may change: the order is part of what a run is.
+    order = np.random.RandomState(0).permutation(height * width)
+    x_train, x_test = (
+        np.take(x.reshape(len(x), -1, channels), order, axis=1).reshape(x.shape)
+        for x in (source.x_train, source.x_test)
+    )
+    origin = f"{source.origin}, pixels in another order"
+    return dataclasses.replace(source, x_train=x_train, x_test=x_test, origin=origin)
 
 
-def _checked(images, labels, which, num_classes, origin):
-    """Return `labels` as int64 `(n,)`, or say what is wrong with the pair."""
-    where = f"the {which} set ({origin})"
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise ValueError(
-            f"Expected uint8 images of shape (n, height, width, 1 or 3) in {where}. "
-            f"Received: {images.dtype} of shape {images.shape}."
-        )
-    if labels.dtype.kind not in "iu" or labels.shape not in ((len(images),), (len(images), 1)):
-        raise ValueError(
-            f"Expected {len(images)} integer labels, one an image, in {where}. "
-            f"Received: {labels.dtype} of shape {labels.shape}."
-        )
-    labels = labels.reshape(-1).astype("int64")
-    if len(labels) == 0:
-        raise ValueError(f"Expected at least one image in {where}. Received: none.")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"Expected labels from 0 to {num_classes - 1}, the {num_classes} classes, in {where}. "
-            f"Received: labels from {labels.min()} to {labels.max()}."
-        )
-    return labels
+def enumerate_some(words, most=10):
+    """Return `words` joined by commas, the first ten of them if there are more."""
+    words = list(words)
+    return ", ".join(words[:most]) + f" and {len(words) - most:,} more" * (len(words) > most)
