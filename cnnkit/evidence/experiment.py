@@ -209,7 +209,7 @@ class Findings:
                 drawn[f"tuning{suffix}"] = plots.plot_sweep(tuning, y="val_score", hue="arm", chosen=chosen, error=True)
             levels = _levels(plan, {})
             drawn[f"accuracy{suffix}"] = plots.plot_intervals(levels, y="arm", metric="test_accuracy", runs=fresh)
-            lines = plan.history.merge(fresh[["run_id", "arm", "seed"]], on="run_id")
+            lines = plan.history.merge(fresh[["run_id", "arm", "seed", "collapsed"]], on="run_id")
             drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue="arm")
         return drawn | (self.experiment.more_figures(self) if self.experiment.more_figures else {})
 

@@ -67,7 +67,7 @@ class RunConfig:
     precision: str = "float32"
     seed: int = 1
 
-    def __new__(cls, *args, **fields):  # else an unknown field would be a TypeError without the list of the known
+    def __new__(cls, /, *args, **fields):  # else an unknown field would be a TypeError without the list of the known
         if unknown := sorted(set(fields) - set(cls.__dataclass_fields__)):
             raise ValueError(
                 f"Expected fields of a run out of {', '.join(cls.__dataclass_fields__)}. "

@@ -38,7 +38,7 @@ DASK_SETTINGS = {
 }
 
 
-def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, refresh=False):
+def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, refresh=False, on_row=None):
     """Return the rows of `configs`, training those that the store does not have.
 
     Args:
@@ -50,6 +50,8 @@ def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, r
             need cnnkit and the same data; rows come back here.
         client: What `cluster` yields, to use one cluster for several calls.
         refresh: Boolean. True trains stale rows again, instead of refusing them.
+        on_row: Function of a new row (a dict), called as each comes in, for who shows the progress of several calls;
+            None for a progress bar, and a word on what it will cost.
     Returns:
         DataFrame: one row a distinct config, in the order asked.
     Raises:
@@ -63,11 +65,12 @@ def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, r
     missing = _missing(configs, stored, experiment, refresh)
     if missing:
         store.check_writable(experiment)
-        _tell_cost(list(missing), stored, experiment)
+        if on_row is None and not progress_is_off():
+            _tell_cost(list(missing), stored, experiment)
         with contextlib.ExitStack() as stack:
             client = client or stack.enter_context(cluster(workers, scheduler))
             stack.callback(store.rebuild, experiment)
-            _run_missing(missing, experiment, client, len(configs), refresh)
+            _run_missing(missing, experiment, client, len(configs), refresh, on_row)
     store.rebuild(experiment)
     runs = store.read_runs(experiment)
     return runs.set_index("run_id", drop=False).loc[[c.run_id for c in configs]].reset_index(drop=True)
@@ -188,7 +191,7 @@ def _missing(configs, stored, experiment, refresh):
 
 def _tell_cost(missing, stored, experiment):
     """Say what the runs will take, from the seconds of rows like them."""
-    if _progress_is_off() or "train_seconds" not in stored:
+    if "train_seconds" not in stored:
         return
     like = stored.assign(seconds=stored["train_seconds"] / stored["epochs"])
     known = like.groupby(["dataset", "model"])["seconds"].mean()
@@ -198,8 +201,9 @@ def _tell_cost(missing, stored, experiment):
         print(f"{experiment}: {len(missing)} runs to train, about {minutes:.0f} core-minutes.", file=sys.stderr)
 
 
-def _run_missing(missing, experiment, client, total, refresh):
-    bar = tqdm(total=total, initial=total - len(missing), desc=experiment, unit="run", disable=_progress_is_off())
+def _run_missing(missing, experiment, client, total, refresh, on_row):
+    quiet = on_row is not None or progress_is_off()
+    bar = tqdm(total=total, initial=total - len(missing), desc=experiment, unit="run", disable=quiet)
     kept, failed, best, waiting = total - len(missing), 0, None, {}
 
     def keep(row, history):
@@ -209,6 +213,8 @@ def _run_missing(missing, experiment, client, total, refresh):
         best = max((s for s in (best, row.get("best_val_accuracy")) if s is not None), default=None)
         bar.set_postfix(left=len(waiting), failed=failed, best=f"{best:.2%}" if best is not None else "-")
         bar.update()
+        if on_row is not None:
+            on_row(row)
 
     try:
         for config, expected in missing.items():
@@ -217,7 +223,7 @@ def _run_missing(missing, experiment, client, total, refresh):
                 continue
             task = dataclasses.asdict(config), models.get_builder(config.model), expected["model_sha256"]
             waiting[client(len(missing)).submit(_train_one, *task, key=f"{experiment}-{config.run_id}")] = config
-        for future in distributed.as_completed(list(waiting)):
+        for future in distributed.as_completed(list(waiting)) if waiting else ():
             keep(*_outcome(future, waiting.pop(future)))
     except KeyboardInterrupt:
         bar.close()
@@ -262,5 +268,6 @@ def _train_one(fields, builder, model_sha256):
     return run.row, run.history
 
 
-def _progress_is_off():
+def progress_is_off():
+    """Whether `CNNKIT_PROGRESS=off` asks for no progress bars."""
     return os.environ.get("CNNKIT_PROGRESS") == "off"

@@ -272,10 +272,13 @@ def _digest(code, model, args, input_shape, num_classes, precision):
     """Return a digest, whether weights are brought along, and how many there are; none is made for it but those."""
     build = functools.partial(models.create_model, model, input_shape, num_classes, **json.loads(args))
     try:
-        with _building(precision, 1), keras.StatelessScope(initialize_variables=False) as scope:
+        with _building(precision, 1), models.sketching() as scope:
             network = build()
             brought = [scope.get_current_value(variable) for variable in network.variables]
-    except Exception:  # some builders need real weights, say to predict with a network of theirs
+    except ValueError as error:
+        if "stateless scope" not in f"{error} {error.__cause__}":
+            raise
+        # some builders need real weights, say to predict with a network of theirs
         with _building(precision, 1):
             network = build()
         brought = [variable.value for variable in network.variables]
