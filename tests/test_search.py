@@ -1,17 +1,16 @@
 """Search: the same proposals whatever happens in between, every trial a line, and bad input refused before training."""
 
 import itertools
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cnnkit import course
+from cnnkit.evidence.experiment import run_experiment
 from cnnkit.lab import search, store, sweeps
 from cnnkit.lab.config import RunConfig
 from cnnkit.lab.search import ALGORITHMS, Range, run_search
@@ -25,7 +24,7 @@ def bowl(config):
     """A row at once: best at a learning rate of 0.1, a little better with more epochs, diverged above 1."""
     score = 0.9 - 0.1 * np.log10(config.learning_rate / 0.1) ** 2 + 0.001 * config.epochs
     status = "diverged" if config.learning_rate > 1 else "completed"
-    return {"status": status, "val_accuracy": score, "val_loss": 1 - score}
+    return {"status": status, "val_score": score, "best_val_loss": 1 - score, "epochs": config.epochs}
 
 
 @pytest.fixture
@@ -73,17 +72,16 @@ def test_the_table_adds_up(algorithm, fake):
         config = BASE.replace(**{name: line[name] for name in ("learning_rate", "batch_size", "epochs")})
         assert line["run_id"] == config.run_id and line["status"] == bowl(config)["status"]
         if line["status"] == "completed":
-            assert line["score"] == bowl(config)["val_accuracy"]
+            assert line["score"] == bowl(config)["val_score"]
     assert table["best"].tolist() == [table["score"][: trial + 1].max() for trial in range(len(table))]
     assert (table["learning_rate"] == [float(f"{rate:.3g}") for rate in table["learning_rate"]]).all()
 
 
-def test_bayesian_search_starts_with_the_random_trials_and_then_learns_from_them(fake):
-    chance, model = run("random", 15), run("bayesian", 15)
-    assert chance["run_id"].tolist()[:4] == model["run_id"].tolist()[:4]
-    fake.rows = lambda config: bowl(config) | {"val_accuracy": -bowl(config)["val_accuracy"]}
-    assert run("random", 15)["run_id"].tolist() == chance["run_id"].tolist()
-    assert run("bayesian", 15)["run_id"].tolist()[4:] != model["run_id"].tolist()[4:]
+def test_bayesian_search_learns_from_its_first_trials(fake):
+    before = [run(algorithm, 15)["run_id"].tolist() for algorithm in ("random", "bayesian")]
+    fake.rows = lambda config: bowl(config) | {"val_score": -bowl(config)["val_score"]}
+    after = [run(algorithm, 15)["run_id"].tolist() for algorithm in ("random", "bayesian")]
+    assert after[0] == before[0] and after[1][:4] == before[1][:4] and after[1][4:] != before[1][4:]
 
 
 def test_hyperband_trains_the_best_of_a_bracket_on(fake):
@@ -114,7 +112,38 @@ def test_searches_of_other_seeds_share_no_value(fake):
     assert not one.isin(other).any()
 
 
-@pytest.mark.parametrize("objective", ["val_accuracy", "val_loss"])
+def test_algorithms_of_one_seed_share_no_value(fake):
+    rates = [set(run(algorithm, 15)["learning_rate"]) for algorithm in ALGORITHMS]
+    assert len(set.union(*rates)) == sum(map(len, rates))
+
+
+def test_a_trial_of_several_training_seeds_scores_their_mean(fake):
+    noise = {4: 0.0, 5: 0.01, 6: -0.04}
+    fake.rows = lambda config: bowl(config) | {"val_score": bowl(config)["val_score"] + noise[config.seed]}
+    alone, table = run(budget=24, base=BASE.replace(seed=4)), run(budget=24 * 3, seeds=(4, 5, 6))
+    pd.testing.assert_frame_equal(table[["run_id", "status"]], alone[["run_id", "status"]])  # of the first seed
+    assert table["score"].dropna().tolist() == pytest.approx((alone["score"].dropna() - 0.01).tolist())
+    assert table["spent"].tolist() == (3 * alone["spent"]).tolist()
+    fake.rows = lambda config: bowl(config) | {"status": "failed" if config.seed == 6 else "completed"}
+    lost = run(budget=24 * 3, seeds=(4, 5, 6))
+    assert lost["score"].isna().all() and (lost["status"] == "failed").all()
+
+
+def test_one_progress_bar_counts_the_epochs_of_a_whole_search(fake, monkeypatch):
+    bars = []
+
+    class Bar(search.tqdm):
+        def __init__(self, **words):
+            super().__init__(**words)
+            bars.append(self)
+
+    monkeypatch.setattr(search, "tqdm", Bar)
+    monkeypatch.delenv("CNNKIT_PROGRESS")
+    assert run(budget=24)["spent"].iloc[-1] == 24
+    assert [(bar.n, bar.total, bar.unit) for bar in bars] == [(24, 24, "epoch")]
+
+
+@pytest.mark.parametrize("objective", ["val_score", "best_val_loss"])
 def test_the_oracle_is_told_the_worst_score_there_is_for_a_trial_without_one(objective, fake, oracles):
     outcomes = itertools.cycle(["failed", "diverged", "failed", "failed", "failed", "completed", "completed"])
     fake.rows = lambda config: bowl(config) | {"status": next(outcomes)}
@@ -122,14 +151,14 @@ def test_the_oracle_is_told_the_worst_score_there_is_for_a_trial_without_one(obj
     assert len(table) == 13  # three failures in a row make keras-tuner give up
     assert table["score"].isna().tolist() == (table["status"] != "completed").tolist()
     assert table["best"].isna().tolist() == [True] * 5 + [False] * 8
-    worst, best = table["score"].agg(["min", "max"] if objective == "val_accuracy" else ["max", "min"])
+    worst, best = table["score"].agg(["min", "max"] if objective == "val_score" else ["max", "min"])
     told = [trial.score for trial in oracles[0].trials.values() if trial.status == "COMPLETED"]
     assert told == table["score"].fillna(worst).tolist()
     assert table["best"].iloc[-1] == best
 
 
 def test_bayesian_search_survives_divergence_everywhere(fake):
-    fake.rows = lambda config: bowl(config) | {"status": "diverged", "val_accuracy": None}
+    fake.rows = lambda config: bowl(config) | {"status": "diverged", "val_score": None}
     table = run("bayesian", 15)
     assert len(table) == 5 and table[["score", "best"]].isna().all(axis=None)
 
@@ -175,7 +204,7 @@ def test_choices_may_be_none_and_dicts_and_entries_of_dicts(fake):
         ({"space": {"batch_size": 16}}, "batch_size to be a Range or a list"),
         ({"space": {"batch_size": Range(16, 64)}}, "list of choices for batch_size"),
         ({"space": {"learning_rate": Range(0.0, 1.0)}}, "valid run.*learning_rate > 0"),
-        ({"space": {"rate": [0.1, 0.2]}}, "fields of a space among model, model_args.NAME.*Received: 'rate'"),
+        ({"space": {"rate": [0.1, 0.2]}}, "fields of a space among scaling, model, model_args.NAME.*Received: 'rate'"),
         ({"space": {"seed": [1, 2]}}, "Received: 'seed'"),
         ({"space": {"learning_rate.x": [1, 2]}}, "Received: 'learning_rate.x'"),
         ({"space": {"model_args.depth": [1, 2]}}, "valid run.*depth"),
@@ -186,7 +215,15 @@ def test_choices_may_be_none_and_dicts_and_entries_of_dicts(fake):
         ({"budget": 2}, "at least one trial, 3 epochs"),
         ({"budget": 10.5}, "whole number of epochs"),
         ({"algorithm": "grid"}, "random, bayesian, hyperband"),
-        ({"objective": "test_accuracy"}, "objective to be one of val_accuracy"),
+        ({"seeds": (1, 1)}, "seeds to be whole numbers >= 1 that differ"),
+        ({"seeds": (0, 1)}, "seeds to be whole numbers >= 1 that differ"),
+        ({"seeds": (1, 2), "budget": 5}, "at least one trial, 6 epochs"),
+        ({"objective": "test_accuracy"}, "objective to be one of val_score, val_accuracy"),
+        ({"objective": "val_loss", "space": {"label_smoothing": [0.0, 0.2]}}, "an objective.*label_smoothing"),
+        (
+            {"objective": "best_val_loss", "space": {"loss": ["crossentropy", "hinge"]}},
+            "an objective.*whatever loss is",
+        ),
         ({"base": {}}, "base to be a RunConfig"),
     ],
 )
@@ -208,9 +245,21 @@ def test_a_logarithmic_range_is_above_zero():
 
 
 KILLED = """
-from cnnkit.lab import search
+import os, signal
+from cnnkit.lab import store
 from tests.test_search import resumable
+
+stage = store.stage
+
+
+def stage_five(row, *args, **how):
+    stage(row, *args, **how)
+    if len(store.read_runs("killed")) == 5:
+        os.killpg(0, signal.SIGKILL)
+
+
 if __name__ == "__main__":
+    store.stage = stage_five
     resumable("killed", workers=1)
 """
 
@@ -219,21 +268,14 @@ def resumable(experiment, **how):
     return run_search(SPACE, "hyperband", 18, experiment=experiment, base=BASE, seed=3, **how)
 
 
-def test_a_killed_search_resumes_to_the_table_of_an_unbroken_one(results_root):
-    process = subprocess.Popen([sys.executable, "-c", KILLED], start_new_session=True)
-    try:
-        give_up = time.monotonic() + 300
-        while len(store.read_runs("killed")) < 5:
-            assert process.poll() is None and time.monotonic() < give_up
-            time.sleep(0.02)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def test_a_killed_search_resumes_to_the_table_of_an_unbroken_one():
+    killed = subprocess.run([sys.executable, "-c", KILLED], start_new_session=True)
     survived = store.read_runs("killed")
+    assert killed.returncode == -signal.SIGKILL and len(survived) == 5
     with sweeps.cluster(1) as client:
         resumed, unbroken = (resumable(name, client=client) for name in ("killed", "unbroken"))
     pd.testing.assert_frame_equal(resumed, unbroken)
-    assert 5 <= len(survived) < resumed["run_id"].nunique() and (resumed["status"] == "completed").sum() > 5
+    assert resumed["run_id"].nunique() > 5 and (resumed["status"] == "completed").sum() > 5
     rows, expected = store.read_runs("killed"), store.read_runs("unbroken")
     pd.testing.assert_frame_equal(rows.drop(columns="train_seconds"), expected.drop(columns="train_seconds"))
     kept = rows[rows["run_id"].isin(survived["run_id"])].reset_index(drop=True)
@@ -247,7 +289,7 @@ def stored(monkeypatch):
     def run_all(configs, experiment, **how):
         for config in configs:
             row = {"run_id": config.run_id, **config.to_row(), **bowl(config), "train_seconds": 1.0}
-            history = pd.DataFrame({"epoch": range(1, config.epochs + 1), "val_accuracy": row["val_accuracy"]})
+            history = pd.DataFrame({"epoch": range(1, config.epochs + 1), "val_accuracy": row["val_score"]})
             store.stage(row, history, experiment)
         store.rebuild(experiment)
         runs = store.read_runs(experiment).set_index("run_id", drop=False)
@@ -259,21 +301,17 @@ def stored(monkeypatch):
 def test_the_experiment_is_read_from_its_tables(stored, results_root, monkeypatch):
     experiment = course.load_experiment("search")
     monkeypatch.setitem(sys.modules[experiment.run.__module__].BUDGET, "smoke", 24)
-    assert course.stored_runs(experiment, "smoke")[2] > 0
-    runs, history = course.run_experiment(experiment)
-    read, _, missing = course.stored_runs(experiment, "smoke")
-    pd.testing.assert_frame_equal(read, runs)
-    assert missing == 0 and set(history["run_id"]) == set(runs["run_id"])
-
-    table = experiment.table(runs)
-    searches = runs.groupby(["algorithm", "search_seed"])
+    assert not experiment.read("smoke").complete
+    found = run_experiment(experiment)
+    assert found.complete and set(found.history["run_id"]) == set(found.trials["run_id"])
+    searches = found.trials.groupby(["algorithm", "search_seed"])
+    assert searches["spent"].max().between(22, 24).all()
+    table = found.table()
     for line in table.to_dict("records"):
         best = searches["score"].max()[line["algorithm"]]
         assert line["mean"] == pytest.approx(best.mean()) and line["n"] == best.size
-    assert set(table["algorithm"]) == set(ALGORITHMS) and table["trials"].sum() == len(runs)
-    assert searches["spent"].max().between(22, 24).all()
-    assert set(experiment.figures(runs, history)) == {"best_so_far", "settings"}
-
+    assert set(table["algorithm"]) == set(ALGORITHMS) and table["trials"].sum() == len(found.trials)
+    assert set(found.figures()) == {"best_so_far", "settings"}
     path = results_root / "search" / "runs.csv"
     pd.read_csv(path, dtype={"run_id": str}).iloc[1:].to_csv(path, index=False)
-    assert course.stored_runs(experiment, "smoke")[2] > 0
+    assert not experiment.read("smoke").complete
