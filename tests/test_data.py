@@ -604,7 +604,10 @@ def test_a_class_that_a_part_lacks_is_told(tmp_path):
     with pytest.warns(UserWarning) as told:
         data = load_dataset(f"folder:{tmp_path}?size=8")
     assert data.source.endswith("no image of owl in the validation set; no image of owl in the test set")
-    assert [f"in the {part} set." in str(w.message) for part, w in zip(("validation", "test"), told, strict=True)]
+    lacking = [
+        f"owl in the {part} set." in str(w.message) for part, w in zip(("validation", "test"), told, strict=True)
+    ]
+    assert all(lacking)
     paint(tmp_path / "val" / "eagle" / "0.png", "red")
     with pytest.raises(ValueError, match="in .*/train too. Received: eagle in val alone"):
         load_dataset(f"folder:{tmp_path}")
@@ -777,7 +780,7 @@ def test_folders_that_are_no_data_set(tmp_path, photos):
     with pytest.raises(ValueError, match="at least 3 readable pictures of every class.*Received: 1 of class 'cat'"):
         load_dataset(f"folder:{empty}")
     (photos / "train").mkdir()
-    with pytest.raises(ValueError, match="both train/ and test/ in .* Received: train/ alone"):
+    with pytest.raises(ValueError, match="both train/ and test/ of classes' folders in .* Received: train/ alone"):
         load_dataset(f"folder:{photos}")
 
 
@@ -789,9 +792,13 @@ def test_a_class_of_bad_pictures_alone_is_refused_even_when_skipping(photos):
 
 
 LAYOUTS = {  # files -> what the message names
-    "train and val": ("train/a/0 train/b/0 val/a/0 val/b/0", "both train/ and test/.*train/, val/ alone.*rename val/"),
+    "train and val": (
+        "train/a/0 train/b/0 val/a/0 val/b/0",
+        "Expected both train/.*: train/, val/ alone.*rename val/",
+    ),
     "train alone": ("train/a/0 train/b/0", "both train/ and test/.*Received: train/ alone.*a fifth"),
     "test without train": ("test/a/0 test/b/0", "both train/ and test/.*Received: test/ alone"),
+    "test of loose pictures": ("train/a/0 train/b/0 test/0", "test/ of classes' folders in .*Received: train/ alone"),
     "two of one part": ("train/a/0 Training/a/0 test/a/0", "Received: Training/, train/, test/ alone"),
     "one folder deeper": ("photos/cat/0 photos/dog/0", "Received: photos, a folder of cat, dog .try folder:.*/photos"),
     "parts one folder deeper": ("data/train/a/0 data/test/a/0", "Received: data, a folder of test, train .try"),

@@ -118,7 +118,7 @@ def _find_parts(root):
     names = [f"{path.name}/" for paths in found.values() for path in paths]
     if names and not (found["train"] and found["test"] and max(map(len, found.values())) == 1):
         raise ValueError(
-            f"Expected both train/ and test/ in {root} and at most one val/, or the classes' folders. "
+            f"Expected both train/ and test/ of classes' folders in {root}, at most one val/, or the folders alone. "
             f"Received: {', '.join(names)} alone. With train/ and val/, rename val/ to test/: validation is then taken "
             "from train/. With one of them, move its folders up: a fifth of every class is then the test set."
         )

@@ -145,7 +145,7 @@ class Dataset:
             deviation (of all pixels, no `n - 1`) of a channel that never changes is 0.
         """
         count = self.x_train[..., 0].size
-        sums = self.x_train.sum(axis=(0, 1, 2), dtype="int64").tolist()
+        sums = np.einsum("nhwc->c", self.x_train, dtype="int64").tolist()
         squares = np.einsum("nhwc,nhwc->c", self.x_train, self.x_train, dtype="int64").tolist()
         # Python's integers: count × squares is beyond int64 for CIFAR-10.
         variances = [count * square - total**2 for total, square in zip(sums, squares, strict=True)]
