@@ -127,7 +127,8 @@ def _find_parts(root):
 
 def _check_classes(top, folders):
     """Raise a ValueError unless `folders` can be the classes in `top`; it names what was found."""
-    inner = {path: {child.name for child in _visible(path)} for path in folders if _holds_folders_alone(path)}
+    inside = {path: _visible(path) for path in folders}
+    inner = {path: {p.name for p in found} for path, found in inside.items() if all(p.is_dir() for p in found)}
     if len(folders) < 2:
         found = "".join(f", a folder of {enumerate_some(sorted(inner[path]))} (try {PREFIX}{path})" for path in inner)
         raise ValueError(
@@ -141,10 +142,6 @@ def _check_classes(top, folders):
                 f"{one.name}/ and {other.name}/, both with the folders {enumerate_some(alike)}: which are the classes? "
                 "Move the pictures up into the outer ones, or call the outer ones train and test."
             )
-
-
-def _holds_folders_alone(folder):
-    return all(child.is_dir() for child in _visible(folder))
 
 
 def _visible(folder):
