@@ -1232,12 +1232,19 @@ runs, history = pd.DataFrame(runs), pd.DataFrame(history)
 print(f"{runs['train_seconds'].sum():.0f} s for {len(runs)} trainings of {EPOCHS + LAST_EPOCHS} epochs")
 
 # %% [markdown]
-# The training loss, averaged over each epoch:
+# The training loss, averaged over each epoch, a line a run:
 
 # %%
-ax = plots.plot_curves(history, metric="train_loss", hue="trained with")
-ax.set_yscale("log")
-plots.mark_profile(ax, PROFILE)
+fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+for (name, lines), colour, line in zip(history.groupby("trained with"), COLOURS, ("-", "--"), strict=False):
+    for _, run in lines.groupby("seed"):
+        ax.semilogy(
+            run["epoch"], run["train_loss"], line, color=colour, label=name if run["seed"].iloc[0] == 1 else None
+        )
+ax.set(xlabel="Epoch", ylabel="Training loss (nats)", xticks=range(1, EPOCHS + LAST_EPOCHS + 1, 2))
+ax.legend(frameon=False)
+sns.despine(fig)
+plots.mark_profile(fig, PROFILE)
 plt.show()
 
 # %% [markdown]
