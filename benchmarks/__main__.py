@@ -9,11 +9,15 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import memory, store, sweep_rate, train_overhead
+from benchmarks import memory, protocol, store, stored_runs, sweep_rate, train_overhead
 from benchmarks.measure import in_process
-from cnnkit.lab.provenance import provenance
+from cnnkit.lab.startup import import_keras
 
-BENCHMARKS = {"sweep_rate": sweep_rate, "train_overhead": train_overhead, "store": store, "memory": memory}
+import_keras()  # without TensorFlow's log between the figures
+from cnnkit.lab.provenance import provenance  # noqa: E402
+
+BENCHMARKS = {"sweep_rate": sweep_rate, "train_overhead": train_overhead, "store": store, "stored_runs": stored_runs}
+BENCHMARKS |= {"memory": memory, "protocol": protocol}
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- written by `python -m benchmarks --write` -->\n", "<!-- end -->\n"
 HEAD = "| benchmark | measured | cnnkit | held against | ratio | required | |\n|---|---|--:|---|--:|---|---|\n"
@@ -35,6 +39,7 @@ def main():
     print(text, end="")
     text, met = f"{text}\n{HEAD}", True
     for name in args.names or BENCHMARKS:
+        print(f"{name}: {BENCHMARKS[name].__doc__.splitlines()[0]} This takes a while ...", file=sys.stderr, flush=True)
         for ratio in BENCHMARKS[name].measure():
             met &= ratio.met
             print(line := table_line(name, ratio), flush=True)

@@ -114,6 +114,7 @@ class Plan:
         rows: DataFrame of the rows that are there, with `arm`, `role` (tuning, fresh, longer), the columns that an
             arm's name fills, and `collapsed`; a run that serves two arms has two lines.
         choices: Dict of arm to what `claims.choose_rate` returned.
+        scores: Dict of arm to the validation scores of its tuning runs: a line a rate, a column a seed.
         undecided: Dict of arm to why no learning rate can be chosen for it.
         seeds: List of the fresh seeds, in order; `first` of them belong to the first look.
     """
@@ -201,11 +202,15 @@ class Plan:
                     yield config.replace(learning_rate=self._rate(arm), seed=seed), arm, "fresh"
 
     def _choose(self):
+        tuning = self.of_role("tuning")
+        tuning = tuning.assign(val_score=tuning["val_score"].where(tuning["status"] == "completed"))
+        scores = tuning.set_index(["arm", "learning_rate", "seed"])["val_score"].unstack().sort_index()
+        self.scores = {arm: scores.loc[arm] for arm in scores.index.unique("arm")}
         for arm in self.comparison.arms:
             if not self.comparison.rates_of(arm):
                 continue
             try:
-                self.choices[arm] = choice = claims.choose_rate(self._scores(arm))
+                self.choices[arm] = choice = claims.choose_rate(self.scores[arm])
                 if choice["tried"] < claims.LEAST_RATES:
                     wanted = f"the protocol asks for {claims.LEAST_RATES}"
                     raise Undecided(f"{choice['tried']} learning rates tried for {arm}: {wanted}")
@@ -213,12 +218,6 @@ class Plan:
                     raise Undecided(f"the best learning rate of {arm} is at the edge of its grid")
             except Undecided as why:
                 self.undecided[arm] = str(why)
-
-    def _scores(self, arm):
-        """Return the validation scores of an arm's tuning runs: a line a rate, a column a seed."""
-        tuning = self.of_role("tuning").query("arm == @arm")
-        scores = tuning.assign(val_score=tuning["val_score"].where(tuning["status"] == "completed"))
-        return scores.pivot(index="learning_rate", columns="seed", values="val_score").sort_index()
 
     def _rate(self, arm):
         """Return an arm's learning rate, or None where none could be chosen."""
@@ -242,7 +241,7 @@ class Plan:
         for sign, pair in ((1, (claim.better, claim.worse)), (-1, claim.beside)):
             for side, arm in zip((sign, -sign), pair, strict=False):
                 signs[arm] += side
-        scores = [sign * self._scores(arm).loc[self._rate(arm)] for arm, sign in signs.items() if self._is_tuned(arm)]
+        scores = [s * self.scores[arm].loc[self._rate(arm)] for arm, s in signs.items() if self._is_tuned(arm)]
         return sum(scores).std() if len(scores) == len(signs) else np.nan
 
     def _is_tuned(self, arm):

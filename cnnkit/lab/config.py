@@ -88,7 +88,7 @@ class RunConfig:
     def run_id(self):
         """The first 12 hex digits of the sha256 of this config's canonical JSON, in which defaults are left out."""
         default = _defaults()
-        changed = {n: _canonical(value) for n, value in dataclasses.asdict(self).items() if value != default[n]}
+        changed = {name: _canonical(getattr(self, name)) for name in default if getattr(self, name) != default[name]}
         text = json.dumps(changed | {"defaults": DEFAULTS}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
