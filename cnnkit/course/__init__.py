@@ -102,7 +102,7 @@ def show(found, *stems):
         *stems: Names of its figures, e.g. `"accuracy_cifar10"`; all where none is given.
     """
     if not found.complete:
-        say(_gap(found))
+        say(f"*{found.experiment.name} is being measured again.*")
         return
     figures = found.figures()
     if unknown := [stem for stem in stems if stem not in figures]:
@@ -118,7 +118,8 @@ def show(found, *stems):
 def tell(found):
     """Show an experiment's table, what belongs under it, and its verdicts; or that it is being measured again."""
     if not found.complete:
-        say(_gap(found))
+        way_on = f"`make sweeps EXPERIMENT={found.experiment.name} PROFILE=full` trains what is missing."
+        say(f"*{found.experiment.name}: {found.gap()}.* {way_on}")
         return
     say(plots.markdown_table(plots.readable(found.table())), *found.notes())
     if rows := found.verdicts():
@@ -130,8 +131,3 @@ def say(*sentences):
     from IPython.display import Markdown, display  # a notebook has it
 
     display(Markdown("\n\n".join(sentences)))
-
-
-def _gap(found):
-    gap, name = found.gap(), found.experiment.name
-    return f"*{name}: {gap}.* `make sweeps EXPERIMENT={name} PROFILE=full` trains what is missing."

@@ -317,7 +317,12 @@ def _verdict(low, high, margin, better_censored=0, worse_censored=0):
         if low > -margin and not better_censored:
             return "REFUTED", "no difference", "the interval lies inside the margin"
         return "REFUTED", "no better", "the interval lies below the margin"
-    return "INCONCLUSIVE", "", "the interval holds the margin, or runs are censored on the side that would decide"
+    censored = better_censored or worse_censored
+    return (
+        "INCONCLUSIVE",
+        "",
+        "runs are censored on the side that decides" if censored else "the interval holds the margin",
+    )
 
 
 def _decide_collapse(claim, arms, looks):

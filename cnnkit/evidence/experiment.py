@@ -203,14 +203,18 @@ class Findings:
         drawn = {}
         for part, plan in self.plans.items():
             suffix, fresh = f"_{part}" if part else "", plan.of_role("fresh")
+            names = plan.comparison.names
+            hue = names[0] if len(names) == 1 else "arm"
             if plan.choices:
                 chosen = {arm: choice["learning_rate"] for arm, choice in plan.choices.items()}
                 tuning = plan.of_role("tuning").query("arm in @chosen")
-                drawn[f"tuning{suffix}"] = plots.plot_sweep(tuning, y="val_score", hue="arm", chosen=chosen, error=True)
+                drawn[f"tuning{suffix}"] = plots.plot_sweep(tuning, y="val_score", hue=hue, chosen=chosen, error=True)
             levels = _levels(plan, {})
             drawn[f"accuracy{suffix}"] = plots.plot_intervals(levels, y="arm", metric="test_accuracy", runs=fresh)
-            lines = plan.history.merge(fresh[["run_id", "arm", "seed", "collapsed"]], on="run_id")
-            drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue="arm")
+            lines = plan.history.merge(
+                fresh[["run_id", "seed", "collapsed"]].assign(**{hue: fresh["arm"]}), on="run_id"
+            )
+            drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue=hue)
         return drawn | (self.experiment.more_figures(self) if self.experiment.more_figures else {})
 
     def answer(self):

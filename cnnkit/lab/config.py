@@ -23,7 +23,7 @@ class RunConfig:
     """Everything that decides a run's result.
 
     Args:
-        dataset: A name of `data.list_datasets()`, or `folder:PATH`.
+        dataset: A name of `data.list_datasets()`, `folder:PATH`, or `permuted:` before one of these.
         train_size: Images in the stratified training subset; None for all that validation leaves.
         scaling: A name of `recipes.SCALINGS`: what is done to pictures in [0, 1] before the network sees them.
         model: A name of `models.list_models()`; `model_args` go to its builder.

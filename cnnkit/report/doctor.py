@@ -80,12 +80,8 @@ def _cpu_flags():
 def _datasets():
     for _, line in data.describe().iterrows():
         missing = line["status"] == "downloads"
-        advice = f"put {line['name']}.npz in {_data_dir()} if there is no network" if missing else ""
+        advice = f"put a good file at {line['where']} if there is no network" if missing else ""
         yield line["name"], line["status"], advice, False
-
-
-def _data_dir():
-    return os.environ.get("CNNKIT_DATA_DIR") or "data/"
 
 
 def _disk():
