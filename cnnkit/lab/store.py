@@ -42,11 +42,7 @@ PATIENCE = 5  # seconds of waiting for a lock without a word
 
 
 def profile():
-    """Return `$CNNKIT_PROFILE`: `"smoke"` (the default) or `"full"`.
-
-    Raises:
-        ValueError: If the variable holds anything else.
-    """
+    """Return `$CNNKIT_PROFILE`: `"smoke"` (the default) or `"full"`. Raises a ValueError if it is anything else."""
     name = os.environ.get("CNNKIT_PROFILE") or "smoke"
     if name not in ("smoke", "full"):
         raise ValueError(f"Expected CNNKIT_PROFILE to be smoke or full. Received: CNNKIT_PROFILE={name}.")
@@ -56,8 +52,7 @@ def profile():
 def results_dir(name=None):
     """Return the folder of all experiments: `$CNNKIT_RESULTS_DIR` or `results/`; in the smoke profile its `smoke/`.
 
-    Args:
-        name: `"smoke"` or `"full"`; the profile of this process when None.
+    `name` is `"smoke"` or `"full"`; the profile of this process when None.
     """
     base = Path(os.environ.get("CNNKIT_RESULTS_DIR") or HOME / "results")
     return base / "smoke" if (name or profile()) == "smoke" else base
@@ -66,8 +61,7 @@ def results_dir(name=None):
 def write_atomically(path, text):
     """Write `text` (str or bytes) to `path` so that a reader sees the old file or the new one, never a part.
 
-    Raises:
-        OSError: If the folder cannot be written or the disk is full; the old file is then untouched.
+    Raises an OSError if the folder cannot be written or the disk is full; the old file is then untouched.
     """
     path = Path(path)
     with _writing(path):
@@ -88,12 +82,7 @@ def write_atomically(path, text):
 
 
 def check_writable(experiment, root=None):
-    """Raise an OSError now, before hours of training, if the rows of an experiment could not be written.
-
-    Raises:
-        ValueError: If `experiment` is no name for one.
-        OSError: If a folder cannot be written or the disk is full.
-    """
+    """Raise an OSError now, before hours of training, if rows could not be written; a ValueError for a bad name."""
     tables, staging = _folders(experiment, root)
     for folder in [staging, tables] if tables.exists() else [staging]:
         probe = folder / f".probe{TEMPORARY}"
@@ -104,8 +93,7 @@ def check_writable(experiment, root=None):
 def stage(row, history, experiment, root=None, *, replace=False):
     """Write one finished run to its own file, where no other process can touch it.
 
-    Of several finished rows of one run the last staged counts, whatever the clock says; a failed one never takes the
-    place of a finished one.
+    Of several finished rows of one run the last staged counts; a failed one never takes a finished one's place.
 
     Args:
         row: Dict, one text or number a column of `runs.csv`; it has a `run_id` and a `status`.
@@ -130,18 +118,12 @@ def read_runs(experiment, root=None):
     Raises:
         ValueError: If `experiment` is no name for one, or a table is damaged: file and line are named.
     """
-    tables, staging = _folders(experiment, root)
-    return _merged(tables, _staged(staging))[0]
+    return _merged(*_folders(experiment, root))[0]
 
 
 def read_history(experiment, root=None):
-    """Return one line a run and epoch, staged ones included, sorted so; an empty frame if there are none.
-
-    Raises:
-        ValueError: As `read_runs`.
-    """
-    tables, staging = _folders(experiment, root)
-    return _merged(tables, _staged(staging))[1]
+    """Return one line a run and epoch, staged ones included, sorted so; else as `read_runs`."""
+    return _merged(*_folders(experiment, root))[1]
 
 
 def rebuild(experiment, root=None):
@@ -161,16 +143,15 @@ def rebuild(experiment, root=None):
     if not _staged(staging):  # tables may be read where nothing can be written
         return
     with _locked(tables.parent / ".locks" / f"{experiment}.lock"):
-        staged = _staged(staging)
-        runs, history = _merged(tables, staged)
-        write_atomically(tables / "runs.csv", runs.to_csv(index=False, lineterminator="\n"))
-        write_atomically(tables / "history.csv", history.to_csv(index=False, lineterminator="\n"))
+        runs, history, staged = _merged(tables, staging)
+        for name, frame in zip(KEYS, (runs, history), strict=True):
+            write_atomically(tables / name, frame.to_csv(index=False, lineterminator="\n"))
         for path in staged:  # only now, when both tables are on the disk
             path.unlink(missing_ok=True)
     status = dict(zip(runs["run_id"], runs["status"], strict=True))
-    for row, replace in {r["row"]["run_id"]: (r["row"], r["replace"]) for r in staged.values()}.values():
-        if replace and row["status"] == "failed" != status[row["run_id"]]:
-            _tell(f"The refresh of run {row['run_id']} failed ({row.get('error')!r}); the row that was there stays.")
+    for run_id, last in {record["row"]["run_id"]: record for record in staged.values()}.items():
+        if last["replace"] and last["row"]["status"] == "failed" != status[run_id]:
+            _tell(f"The refresh of run {run_id} failed ({last['row'].get('error')!r}); the row that was there stays.")
 
 
 def summarise(frame, by, metric):
@@ -179,10 +160,9 @@ def summarise(frame, by, metric):
     Args:
         frame: DataFrame of runs.
         by: Column name or list of them: the arms.
-        metric: Column name; missing values (of diverged runs) are left out of mean and n.
+        metric: Column name; missing values (of diverged runs) are left out of mean and n. `attrs["metric"]` keeps it.
     Returns:
-        DataFrame: the `by` columns and `mean, low, high, n`, one line an arm. With n = 1, low and high are NaN. Its
-        `attrs["metric"]` keeps the metric's name, for whoever prints it.
+        DataFrame: the `by` columns and `mean, low, high, n`, one line an arm. With n = 1, low and high are NaN.
     """
     by = [by] if isinstance(by, str) else list(by)
     table = frame.groupby(by, dropna=False)[metric].agg(mean="mean", error="sem", n="count").reset_index()
@@ -300,17 +280,14 @@ def _staged(staging):
                 path.replace(aside)
             except OSError:  # a disk that cannot be written, or another process was faster
                 aside = path
-            _tell(
-                f"A staged run does not count: {aside} is damaged ({error}). The command that made it makes it again."
-            )
+            again = "The command that made it makes it again."
+            _tell(f"A staged run does not count: {aside} is damaged ({error}). {again}")
     return records
 
 
-def _merged(tables, staged):
-    """Return the runs and history of the tables with the staged runs laid over them.
-
-    The staged ones are read first: what another process folds in meanwhile is then in the tables.
-    """
+def _merged(tables, staging):
+    """Return the runs and history of the tables with the staged runs laid over them, and the staged runs."""
+    staged = _staged(staging)  # read first: what another process folds in meanwhile is then in the tables
     runs, history = (_read_table(tables / name) for name in KEYS)
     new, finished = {}, set(runs.loc[runs["status"].isin(FINAL), "run_id"])
     for record in staged.values():
@@ -320,26 +297,25 @@ def _merged(tables, staged):
         if final:
             finished.add(run_id)
     if not new:
-        return runs, history
+        return runs, history, staged
     rows = pd.DataFrame([{k: _plain(v) for k, v in record["row"].items()} for record in new.values()])
     lines = pd.DataFrame([{"run_id": run_id, **line} for run_id, record in new.items() for line in record["history"]])
-    return _overlay(runs, rows, new, KEYS["runs.csv"]), _overlay(history, lines, new, KEYS["history.csv"])
+    return _overlay(runs, rows, new, ["run_id"]), _overlay(history, lines, new, ["run_id", "epoch"]), staged
 
 
 def _plain(value):
-    """Return a value without what a table cannot hold: of an error's text, say, NUL, CR, lone surrogates, no end."""
+    """Return a value without what a table cannot hold: NUL, CR, lone surrogates, text without end."""
     return re.sub("[\0\r\ud800-\udfff]", " ", value[:100_000]) if isinstance(value, str) else value
 
 
 def _overlay(old, new, ids, keys):
     """Replace the lines of `ids` in `old` by those of `new`, through CSV, so that types do not depend on who wrote."""
     kept = old[~old["run_id"].isin(list(ids))]
-    frames = [f for f in (kept, new) if len(f)]
+    frames = [f.astype(object).where(f.notna(), None) for f in (kept, new) if len(f)]
     if not frames:
         return old.iloc[:0]
-    columns = list(dict.fromkeys(column for f in (new, old) for column in f.columns))
-    texts = [f.astype(object).where(f.notna(), None) for f in frames]
-    table = pd.concat(texts, ignore_index=True).reindex(columns=columns).sort_values(keys)
+    columns = dict.fromkeys([*new.columns, *old.columns])
+    table = pd.concat(frames, ignore_index=True).reindex(columns=list(columns)).sort_values(keys)
     return _parse(table.to_csv(index=False))
 
 
@@ -348,26 +324,22 @@ def _parse(text):
 
 
 def _read_table(path):
-    """Return a table as a DataFrame, an empty one if there is no file.
-
-    Raises:
-        ValueError: If a line is cut off, doubled or otherwise not as the store writes it; file and line are named.
-    """
+    """Return a table as a DataFrame, an empty one if there is no file; a ValueError names file and line of a fault."""
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):  # whether it can be written is asked elsewhere
         return pd.DataFrame(columns=NEEDED[path.name])
-    if fault := _find_fault(data, KEYS[path.name], NEEDED[path.name]):
-        line, problem = fault
+    if fault := _find_fault(data, path.name):
         raise ValueError(
-            f"Expected a table as the store writes it. Received: {path}, line {line}: {problem}. "
+            f"Expected a table as the store writes it. Received: {path}, line {fault[0]}: {fault[1]}. "
             f"Restore the file (git checkout -- {path}), or mend or remove the line."
         )
     return _parse(data.decode("utf-8-sig"))
 
 
-def _find_fault(data, keys, needed):
+def _find_fault(data, name):
     """Return the first line of a table (bytes) that no store wrote and what is wrong there, or None."""
+    keys, needed = KEYS[name], NEEDED[name]
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -384,9 +356,8 @@ def _find_fault(data, keys, needed):
             begin = reader.line_num + 1
     except csv.Error as error:
         return begin, str(error)
-    for line, values in lines:
-        if values[0][:7] in ("<<<<<<<", "|||||||", "=======", ">>>>>>>"):
-            return line, "a merge that git left unfinished"
+    if merges := [line for line, (first, *_) in lines if re.match(r"<{7}|\|{7}|={7}|>{7}", first)]:
+        return merges[0], "a merge that git left unfinished"
     (_, header), *lines = lines
     if not {*needed} <= {*header} or "" in header or len({*header}) < len(header):
         return 1, f"the columns {', '.join(header)!r:.200}, not {' and '.join(needed)} and others, each once"
