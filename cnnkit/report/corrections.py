@@ -21,7 +21,7 @@ def page(verdicts):
     if unknown := sorted(set(re.findall(r"{{(.*?)}}", template)) - set(lines)):
         raise ValueError(
             f"Expected ids of facts and claims in cnnkit/report/corrections.md. Received: {', '.join(unknown)}, which "
-            f"claims.csv has not. Correct the template."
+            "claims.csv has not. Correct the template."
         )
     return re.sub(r"{{(.*?)}}", lambda found: _tell(found[1], lines[found[1]]), template)
 

@@ -23,11 +23,9 @@ def report():
         checks += [*_hardware(), *_datasets(), *_disk()]
     for name, value, _, _ in checks:
         print(f"{name:<16} {value}")
-    advice = [(name, text, fatal) for name, _, text, fatal in checks if text]
-    print("\nAll is well." if not advice else "\nAdvice:")
-    for name, text, _ in advice:
-        print(f"  {name}: {text}")
-    return int(any(fatal for *_, fatal in advice))
+    advice = [f"  {name}: {text}" for name, _, text, _ in checks if text]
+    print("\n".join(["\nAdvice:", *advice]) if advice else "\nAll is well.")
+    return int(any(fatal for *_, fatal in checks))
 
 
 # Each check is (name, what is there, advice or "", whether cnnkit cannot work like this).
@@ -35,12 +33,8 @@ def report():
 
 def _python():
     fine = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    yield (
-        "Python",
-        platform.python_version(),
-        "" if fine else "cnnkit needs 3.11 to 3.13: make PYTHON=python3.12",
-        not fine,
-    )
+    advice = "" if fine else "cnnkit needs 3.11 to 3.13: make PYTHON=python3.12"
+    yield "Python", platform.python_version(), advice, not fine
 
 
 def _packages():
@@ -89,13 +83,8 @@ def _disk():
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 1e9
-    few = free < FREE_GIGABYTES
-    yield (
-        "disk",
-        f"{free:.0f} GB free",
-        f"less than {FREE_GIGABYTES} GB: CIFAR-10 alone takes 0.4" if few else "",
-        False,
-    )
+    advice = f"less than {FREE_GIGABYTES} GB: CIFAR-10 alone takes 0.4" if free < FREE_GIGABYTES else ""
+    yield "disk", f"{free:.0f} GB free", advice, False
     writable = os.access(folder, os.W_OK)
-    advice = "set CNNKIT_RESULTS_DIR to a folder you can write" if not writable else ""
+    advice = "" if writable else "set CNNKIT_RESULTS_DIR to a folder you can write"
     yield "results", "writable" if writable else "not writable", advice, not writable

@@ -39,9 +39,8 @@ def _line(source, found, root):
     built = (root / "notebooks" / f"{source.stem}.ipynb").exists()
     name = f"[{source.stem}](notebooks/{source.stem}.ipynb)" if built else f"{source.stem} (source only)"
     open_ = [one.experiment.name for one in mine if not one.complete]
-    answers = [one.answer() for one in mine if one.complete] + [f"Being measured again: {', '.join(open_)}."] * bool(
-        open_
-    )
+    answers = [one.answer() for one in mine if one.complete]
+    answers += [f"Being measured again: {', '.join(open_)}."] if open_ else []
     return {
         "Notebook": name,
         "Question": title[:1].upper() + title[1:],
