@@ -28,13 +28,7 @@ computed.
 
 
 def report(found):
-    """Draw an experiment's figures and tell what it found.
-
-    Args:
-        found: `Findings`.
-    Returns:
-        String for a terminal of 96 columns; the figures are `<results>/<name>/*.png`.
-    """
+    """Draw the figures of `Findings`, `<results>/<name>/*.png`, and return what was found for 96 columns of text."""
     experiment, runs = found.experiment, found.runs
     folder, figures = store.results_dir(found.profile) / experiment.name, []
     parts = [f"\n{experiment.question}\n{_count(found)}\n"]
@@ -59,8 +53,7 @@ def report(found):
 def rebuild():
     """Fold staged rows into the committed tables and derive figures, claims.csv and all pages from these anew.
 
-    Always of the full profile, whatever `CNNKIT_PROFILE` says: smoke results are not kept. The same rows give the same
-    bytes.
+    Always of the full profile: smoke results are not kept. The same rows give the same bytes.
 
     Returns:
         String: what there is now.
@@ -83,12 +76,13 @@ def derive(folder):
         `(found, verdicts)`: a dict of experiment to its `Findings`, and the frame of `claims.csv`.
     """
     folder, found = Path(folder), all_findings()
-    table = claims_table(found)
+    table, chapters = claims_table(found), {}
     # Nine digits hold what is known, and are the same on machines whose last bits are not.
     pages = {"claims.csv": table.to_csv(index=False, lineterminator="\n", float_format="%.9g")}
     pages |= {"README.md": _index(found, table), "corrections.md": corrections.page(table)}
-    for chapter, members in _chapters(found).items():
-        sections = [_section(one, table, folder) for one in members.values()]
+    for name, one in found.items():
+        chapters.setdefault(course.chapter_of(name), []).append(_section(one, table, folder))
+    for chapter, sections in chapters.items():
         pages[f"{chapter}/README.md"] = "\n".join([f"# {chapter.replace('_', ' ').capitalize()}\n", *sections])
     for name, text in pages.items():
         store.write_atomically(folder / name, text)
@@ -108,11 +102,7 @@ def claims_table(found=None):
 
 
 def save_figures(found, folder):
-    """Draw, save and close an experiment's figures, whatever style is set.
-
-    Returns:
-        Dict of the path of each PNG to words for those who do not see it.
-    """
+    """Draw, save and close an experiment's figures; return a dict of PNG path to words for who does not see it."""
     saved = {}
     rows = found.runs if len(found.runs) else found.trials.assign(run_id="")
     with plt.style.context("default"):
@@ -138,13 +128,6 @@ def _describe(figure):
     return "; ".join(dict.fromkeys(word for word in words if word)).replace("[", "(").replace("]", ")")
 
 
-def _chapters(found):
-    chapters = {}
-    for name, one in found.items():
-        chapters.setdefault(course.chapter_of(name), {})[name] = one
-    return chapters
-
-
 def _index(found, table):
     """Return results/README.md: the experiments by chapter with their answers, and the facts that are computed."""
     lines = [
@@ -155,10 +138,9 @@ def _index(found, table):
         }
         for name, one in found.items()
     ]
-    computed = table[table["verdict"].isin(["TRUE", "FALSE", "CONDITIONAL"])]
-    counted = f"{count_verdicts(table)}.\n"
-    parts = [HEAD, markdown_table(pd.DataFrame(lines)), READING, counted, "## Facts checked by computing\n"]
-    return "\n".join([*parts, _claims_markdown(computed)])
+    computed = _claims_markdown(table[table["verdict"].isin(["TRUE", "FALSE", "CONDITIONAL"])])
+    counted = f"{count_verdicts(table)}.\n\n## Facts checked by computing\n"
+    return "\n".join([HEAD, markdown_table(pd.DataFrame(lines)), READING, counted, computed])
 
 
 def _section(found, table, folder):
@@ -176,22 +158,19 @@ def _section(found, table, folder):
         parts.append(_claims_markdown(decided))
     if len(found.runs):
         made = {"on": "device", "with": "backend", "Keras": "keras", "cnnkit": "cnnkit", "commit": "commit"}
-        origin = ", ".join(
-            f"{word} {' and '.join(sorted(set(found.runs[name].dropna())))}" for word, name in made.items()
-        )
+        values = {word: " and ".join(sorted(set(found.runs[name].dropna()))) for word, name in made.items()}
+        origin = ", ".join(f"{word} {value}" for word, value in values.items())
         parts.append(f"Made by `python -m cnnkit sweep {experiment.name} --profile full`: {_count(found)}, {origin}.\n")
     return "\n".join(parts)
 
 
 def _claims_markdown(verdicts):
-    lines = verdicts.fillna({"reading": ""}).to_dict("records")
+    readings = verdicts["reading"].astype(object).fillna("").map(lambda reading: f" ({reading})" if reading else "")
     columns = {
-        "Verdict": [
-            f"**{line['verdict']}**" + (f" ({r})" if (r := line["reading"]) and r == r else "") for line in lines
-        ],
-        "Claim": [line["text"] for line in lines],
-        "Effect": [tell_effect(line) for line in lines],
-        "Because": [line["reason"] for line in lines],
+        "Verdict": "**" + verdicts["verdict"] + "**" + readings,
+        "Claim": verdicts["text"],
+        "Effect": [tell_effect(line) for line in verdicts.to_dict("records")],
+        "Because": verdicts["reason"],
     }
     return markdown_table(pd.DataFrame(columns)) + "\n"
 

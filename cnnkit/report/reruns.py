@@ -109,8 +109,10 @@ def _compare(old, new, old_history, new_history):
     if new["status"] == "failed":
         return "FAIL", f"{name}: {new['error']}"
     if all(old[column] == new[column] for column in PLACE):
-        differ = [column for column in new.index if column not in FREE and not _same(old.get(column), new[column])]
-        differ += [] if _same_epochs(old_history, new_history) else ["history"]
+        differ = [column for column in new.index if column not in FREE and not is_same(old.get(column), new[column])]
+        columns = [name for name in new_history.columns if name not in ("run_id", "seconds")]
+        epochs = [frame[columns].to_numpy(float) for frame in (old_history, new_history)]
+        differ += [] if np.array_equal(*epochs, equal_nan=True) else ["history"]
         why = "(same device and versions)"
         if differ:
             return "FAIL", f"{name}: {_tell(differ, old, new)}; the same bits were due {why}"
@@ -130,13 +132,9 @@ def _compare_loosely(name, old, new):
     return "ok" if away <= allowed else "FAIL", f"{name}: {how}"
 
 
-def _same(one, other):
+def is_same(one, other):
+    """Return whether two values of a table are the same; missing ones are."""
     return one == other or (pd.isna(one) and pd.isna(other))
-
-
-def _same_epochs(old, new):
-    columns = [name for name in new.columns if name not in ("run_id", "seconds")]
-    return np.array_equal(old[columns].to_numpy(float), new[columns].to_numpy(float), equal_nan=True)
 
 
 def _tell(columns, old, new):

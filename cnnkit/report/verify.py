@@ -13,7 +13,7 @@ from cnnkit.lab.config import RunConfig
 from cnnkit.plots import read_provenance
 from cnnkit.plots.saving import METRICS
 from cnnkit.report import gallery
-from cnnkit.report.reruns import BUDGET, check_reruns
+from cnnkit.report.reruns import BUDGET, check_reruns, is_same
 
 NUMBERS = [*METRICS, "best_epoch", "num_params", "epochs_run", "train_seconds"]
 ORIGIN = ["data_sha256", "model_sha256", "cnnkit", "keras", "backend", "device", "commit"]
@@ -23,8 +23,8 @@ def verify(sample=5, seed=1):
     """Check everything under `results/` (the full profile), printing one line a check.
 
     Args:
-        sample: Integer, rows to train again, at least 0; fewer if they would cost more than `reruns.BUDGET` seconds.
-        seed: Integer, at least 0, which rows.
+        sample: Integer, rows to train again; fewer if they would cost more than `reruns.BUDGET` seconds.
+        seed: Integer, which rows.
     Returns:
         Integer, the exit status: 1 if anything does not hold, else 0.
     Raises:
@@ -71,9 +71,9 @@ def _checks(root, sample, seed):
 
 
 def _table_problems(folder, runs, history):
-    problems = []
     if missing := [name for name in ["status", *ORIGIN, *NUMBERS] if name not in runs]:
         return [f"{', '.join(missing)} missing"]
+    problems = []
     for name, frame, keys in (("runs.csv", runs, ["run_id"]), ("history.csv", history, ["run_id", "epoch"])):
         if not frame[keys].equals(frame[keys].sort_values(keys, ignore_index=True)):
             problems.append(f"{name} is not sorted by {' and '.join(keys)}")
@@ -86,10 +86,9 @@ def _rows_problems(runs, history):
     lines = dict(list(history.groupby("run_id")))
     orphans = sorted(set(lines) - set(runs["run_id"]))
     problems = [f"row {run_id}: missing in runs.csv, its epochs are in history.csv" for run_id in orphans]
-    for row in runs.to_dict("records"):
-        wrong = _row_problem(row, lines.get(row["run_id"]))
-        problems += [f"row {row['run_id']}: {wrong}"] if wrong else []
-    return problems
+    rows = runs.to_dict("records")
+    wrong = {row["run_id"]: _row_problem(row, lines.get(row["run_id"])) for row in rows}
+    return problems + [f"row {run_id}: {problem}" for run_id, problem in wrong.items() if problem]
 
 
 def _row_problem(row, lines):
@@ -118,14 +117,10 @@ def _row_problem(row, lines):
         "train_seconds": lines["seconds"].iloc[-1],
     }
     for name, value in expected.items():
-        if not _same(row[name], value if np.isfinite(value) else np.nan):
+        if not is_same(row[name], value if np.isfinite(value) else np.nan):
             return f"{name} is {row[name]}, and history.csv says {value}"
     wild = [name for name in NUMBERS if name.endswith("accuracy") and not 0 <= row[name] <= 1]
     return f"{wild[0]} is {row[wild[0]]}, no fraction" if wild else None
-
-
-def _same(one, other):
-    return one == other or (pd.isna(one) and pd.isna(other))
 
 
 def _check_derived(root):
