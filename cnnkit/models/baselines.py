@@ -48,9 +48,8 @@ def _perceptron(name, input_shape, num_classes, units=(), activation="relu", dro
     x = pixels = keras.Input(input_shape, name="pixels")
     x = layers.Flatten(name="flatten")(x)
     for depth, size in enumerate(units, start=1):
-        x = layers.Dense(
-            size, activation, kernel_initializer="he_normal", kernel_regularizer=penalty, name=f"dense{depth}"
-        )(x)
+        start = {"kernel_initializer": "he_normal", "kernel_regularizer": penalty}
+        x = layers.Dense(size, activation, name=f"dense{depth}", **start)(x)
         if dropout_rate:
             x = layers.Dropout(dropout_rate, name=f"dropout{depth}")(x)
     logits = layers.Dense(num_classes, kernel_regularizer=penalty, dtype="float32", name="logits")(x)

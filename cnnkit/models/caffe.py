@@ -41,17 +41,11 @@ def caffe_quick(
     """
     require_size("caffe_quick", input_shape, 8)
     x = pixels = keras.Input(input_shape, name="pixels")
+    # The normalisation subtracts a bias again.
+    common = {"padding": "same", "use_bias": not batch_norm, "kernel_initializer": kernel_initializer}
     pooling = [layers.MaxPooling2D, layers.AveragePooling2D, layers.AveragePooling2D]
     for block, (filters, pool) in enumerate(zip([32, 32, 64], pooling, strict=True), start=1):
-        conv = layers.Conv2D(
-            filters,
-            5,
-            padding="same",
-            use_bias=not batch_norm,  # the normalisation subtracts it again
-            kernel_initializer=kernel_initializer,
-            name=f"conv{block}",
-        )
-        x = conv(x)
+        x = layers.Conv2D(filters, 5, name=f"conv{block}", **common)(x)
         if batch_norm:
             # Keras' momentum of 0.99 needs 298 updates to forget its start: too long for a short run.
             x = layers.BatchNormalization(momentum=0.9, name=f"norm{block}")(x)

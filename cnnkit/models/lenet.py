@@ -122,11 +122,11 @@ class SparseConv2D(keras.layers.Layer):
         outputs = self.connections.shape[1]
         fan_in = area * self.connections.sum(axis=0)[positions % outputs]
         unit = keras.initializers.RandomUniform(-2.4, 2.4)
-        self.kernel = self.add_weight(
-            shape=(area, len(positions)),
-            initializer=lambda shape, dtype: unit(shape, dtype) / ops.cast(fan_in, dtype),
-            name="kernel",
-        )
+
+        def start(shape, dtype):
+            return unit(shape, dtype) / ops.cast(fan_in, dtype)
+
+        self.kernel = self.add_weight(shape=(area, len(positions)), initializer=start, name="kernel")
         self.bias = self.add_weight(shape=(outputs,), initializer="zeros", name="bias")
 
     def dense_kernel(self):

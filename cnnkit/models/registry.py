@@ -18,14 +18,12 @@ def register(builder):
     """Make a model known by its function's name; a decorator, also for functions written in a notebook cell.
 
     Args:
-        builder: Function `(input_shape, num_classes, **model_args) -> keras.Model` that is not compiled, takes
-            float32 `(batch, height, width, channels)`, scaled as the run says, and returns logits
-            `(batch, num_classes)`.
+        builder: Function `(input_shape, num_classes, **model_args) -> keras.Model`, uncompiled, from float32
+            `(batch, height, width, channels)`, scaled as the run says, to logits `(batch, num_classes)`.
     Returns:
         The same function.
     Raises:
-        ValueError: If its first two arguments have other names, or the name is taken. A function written in a notebook
-            cell may take its own name again, so that the cell can be run twice.
+        ValueError: If its first two arguments have other names, or the name is taken. A notebook cell may be run twice.
     Example:
         >>> @register
         ... def tiny(input_shape, num_classes, width=8):
@@ -82,10 +80,9 @@ def create_model(name, input_shape, num_classes, **model_args):
     builder = get_builder(name)
     try:
         network = builder(tuple(int(side) for side in input_shape), int(num_classes), **model_args)
-    except MemoryError:
-        raise
     except Exception as error:
-        if isinstance(error, ValueError) and str(error).startswith("Expected "):
+        ours = isinstance(error, ValueError) and str(error).startswith("Expected ")
+        if ours or isinstance(error, MemoryError):
             raise
         reason = (str(error).strip() or "no message").splitlines()[0]
         raise ValueError(
@@ -167,10 +164,8 @@ def check_network(network, name, input_shape, num_classes):
     """Refuse what a builder returned if it cannot be trained as a classifier; called by `create_model`.
 
     Args:
-        network: What the builder returned.
-        name: The model's name, for the message.
-        input_shape: `(height, width, channels)` in pixels.
-        num_classes: Integer.
+        network, name: What the builder returned, and the model's name for the message.
+        input_shape, num_classes: `(height, width, channels)` in pixels, and an integer.
     Raises:
         ValueError: If it is no uncompiled Functional or Sequential model with one real-valued input of that shape (open
             sides fit), one output of real-valued logits `(batch, num_classes)` and something to train.
@@ -180,9 +175,8 @@ def check_network(network, name, input_shape, num_classes):
         raise ValueError(f"Expected {name} to {expected}. Received: {received}. {advice}")
 
     if not isinstance(network, keras.Model):
-        refuse(
-            "return a keras.Model", f"{network!r:.80}", "End the function with `return keras.Model(inputs, logits)`."
-        )
+        way = "End the function with `return keras.Model(inputs, logits)`."
+        refuse("return a keras.Model", f"{network!r:.80}", way)
     if not getattr(network, "inputs", None):
         way = "Put keras.Input(input_shape) first; write a subclassed model as a Functional one."
         refuse("begin with keras.Input(input_shape)", f"{type(network).__name__} without an input", way)
@@ -218,8 +212,7 @@ def require_size(name, input_shape, smallest):
 
     Args:
         name: The model's name, for the message.
-        input_shape: `(height, width, channels)` in pixels.
-        smallest: Integer, the shortest side the model takes, in pixels.
+        input_shape, smallest: `(height, width, channels)` and the shortest side the model takes, in pixels.
     Raises:
         ValueError: If a side is shorter than `smallest`.
     """
