@@ -210,6 +210,13 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
         store.check_writable("try", tmp_path / "file")
 
 
+def test_a_table_that_could_not_be_written_is_told_before_training(results_root):
+    results_root.mkdir(parents=True)
+    (results_root / "try").write_text("where the folder of the tables should be")
+    with pytest.raises(OSError, match="Expected to write .* in .*try. Received: "):
+        store.check_writable("try")
+
+
 def test_a_full_disk_is_one_clear_error_and_the_old_table_stays(results_root, monkeypatch):
     stage(A)
     store.rebuild("try")
@@ -243,6 +250,7 @@ DAMAGED_RECORDS = {
     "no status": b'{"row": {"run_id": "aaaaaaaaaaaa", "status": "done"}, "history": [], "replace": false}',
     "nested": b'{"row": {"run_id": "aaaaaaaaaaaa", "status": "failed", "x": []}, "history": [], "replace": false}',
     "text": b'{"row": {"run_id": "aaaaaaaaaaaa", "status": "failed", "seed": "x"}, "history": [], "replace": false}',
+    "no epoch": b'{"row": {"run_id": "aaaaaaaaaaaa", "status": "failed"}, "history": [{"epoch": 1.5}], "replace": false}',
     "epochs": b'{"row": {"run_id": "aaaaaaaaaaaa", "status": "failed"}, "history": [{"epoch": 1}, {"epoch": 1}], '
     b'"replace": false}',
 }
