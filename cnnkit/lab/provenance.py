@@ -15,14 +15,10 @@ from cnnkit import CHECKOUT, __version__
 @functools.cache
 def provenance():
     """Return what a row says of its making: versions, device and commit, as they were when it was first asked."""
-    version = importlib.import_module(keras.backend.backend()).__version__
-    return {
-        "cnnkit": __version__,
-        "keras": keras.__version__,
-        "backend": f"{keras.backend.backend()} {version}",
-        "device": _device(),
-        "commit": _commit(),
-    }
+    name = keras.backend.backend()
+    backend = f"{name} {importlib.import_module(name).__version__}"
+    versions = {"cnnkit": __version__, "keras": keras.__version__, "backend": backend}
+    return versions | {"device": _device(), "commit": _commit()}
 
 
 def use_one_thread():
@@ -73,9 +69,8 @@ def _commit():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set in a hook
 
     def git(*words):
-        command = ["git", *words]
-        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        options = {"cwd": CHECKOUT, "env": environment, "text": True}
+        return subprocess.check_output(["git", *words], stderr=subprocess.DEVNULL, **options).strip()
 
     try:
         if not CHECKOUT.samefile(git("rev-parse", "--show-toplevel")):  # a copy inside somebody else's repository

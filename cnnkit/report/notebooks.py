@@ -22,10 +22,8 @@ from cnnkit import CHECKOUT, HOME
 from cnnkit.lab.store import write_atomically
 
 MAX_BYTES = 1_500_000  # GitHub renders larger notebooks late or not at all
-KERNEL = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
-}
+KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+KERNEL |= {"language_info": {"name": "python"}}
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|work|tmp|Users|private)/[^\s'\"<>)]*")
 # TensorFlow 2.21 prints these on import whatever TF_CPP_MIN_LOG_LEVEL says; warnings and errors of it start otherwise.
 START_UP_LOG = re.compile(
@@ -81,9 +79,7 @@ def list_sources(root=HOME):
 def list_faults(notebook, source):
     """Return what keeps a built notebook from being shown, as sentences; an empty list if nothing does.
 
-    Args:
-        notebook: `nbformat.NotebookNode` with outputs.
-        source: Path of its source.
+    `notebook` is an `nbformat.NotebookNode` with outputs, `source` the path of its source.
     """
     fresh, faults = jupytext.read(source, fmt="py:percent"), []
     if notebook.metadata.get("cnnkit", {}).get("source_sha256") != _digest(source):
@@ -95,17 +91,14 @@ def list_faults(notebook, source):
         faults += [f"cell {number} {fault}" for fault in _output_faults(cell)]
     if "widgets" in notebook.metadata:
         faults.append("it holds the state of widgets; show plain text or a figure")
-    size = len(nbformat.writes(notebook).encode())
-    if size > MAX_BYTES:
-        limit = f"expected at most {MAX_BYTES / 1e6} MB; draw fewer or smaller figures"
-        faults.append(f"it takes {size / 1e6:.1f} MB, {limit}")
+    if (size := len(nbformat.writes(notebook).encode()) / 1e6) > MAX_BYTES / 1e6:
+        faults.append(f"it takes {size:.1f} MB, expected at most {MAX_BYTES / 1e6} MB; draw fewer or smaller figures")
     return faults
 
 
 def _build_one(source, profile, root):
     notebook = jupytext.read(source, fmt="py:percent")
-    folder = root / "notebooks" if profile == "full" else root / "results" / "smoke" / "notebooks"
-    target = folder / f"{source.stem}.ipynb"
+    target = root / ("notebooks" if profile == "full" else "results/smoke/notebooks") / f"{source.stem}.ipynb"
     # The digest is of what runs: an edit of the source during a long run is found below.
     origin = {"source_sha256": _digest(source), "cells_sha256": _cells(notebook), "profile": profile}
     _check_edits(target, notebook)
@@ -122,9 +115,7 @@ def _build_one(source, profile, root):
 
 def _check_edits(target, notebook):
     """Refuse to build over a notebook that was edited after it was built, in whatever editor."""
-    if not target.exists():
-        return
-    old = nbformat.read(target, as_version=4)
+    old = nbformat.read(target, as_version=4) if target.exists() else notebook
     built = old.metadata.get("cnnkit", {"cells_sha256": None})  # None: some editors drop what they do not know
     if _cells(old) not in (built.get("cells_sha256", _cells(old)), _cells(notebook)):
         name = f"notebooks/source/{target.stem}.py"
@@ -146,13 +137,8 @@ def _execute(notebook, profile, root):
     for name in ("CNNKIT_DATA_DIR", "CNNKIT_RESULTS_DIR"):  # relative to the caller's folder, not to notebooks/
         if environment.get(name):
             environment[name] = str(Path(environment[name]).resolve())
-    client = NotebookClient(
-        notebook,
-        kernel_name="python3",
-        timeout=None,
-        record_timing=False,
-        resources={"metadata": {"path": str(root / "notebooks")}},
-    )
+    place = {"metadata": {"path": str(root / "notebooks")}}
+    client = NotebookClient(notebook, kernel_name="python3", timeout=None, record_timing=False, resources=place)
     with tempfile.TemporaryFile() as log:  # the kernel's own words: of interest only if it dies
         try:
             client.execute(env=environment, stderr=log)
@@ -190,9 +176,9 @@ def _strip(notebook, root):
 
 
 def _source_faults(notebook):
-    tagged = sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells)
-    tag = f'{tagged} cells are tagged parameters, expected one: # %% tags=["parameters"]'
-    faults = [] if tagged == 1 else [tag]
+    tagged, faults = sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells), []
+    if tagged != 1:
+        faults.append(f'{tagged} cells are tagged parameters, expected one: # %% tags=["parameters"]')
     for number, cell in enumerate(notebook.cells, start=1):
         late = HEADING.findall(CODE_BLOCK.sub("", cell.source.strip())) if cell.cell_type == "markdown" else []
         faults += [f"cell {number} has a heading below its first line; start a cell with it: {line}" for line in late]
