@@ -43,10 +43,6 @@ def _transposed(layer, into, out):
     return cost(layer, into, out) | _zoom(layer, into, out)
 
 
-def _along_axis(layer, into, out):
-    return {"sees_all": any(axis not in (-1, len(into)) for axis in np.ravel(layer.axis))}
-
-
 def _concatenate(layer, into, out):
     if layer.axis not in (-1, len(out)):
         raise ValueError(f"Expected a concatenation of channels (axis=-1). Received: axis={layer.axis}.")
@@ -67,7 +63,9 @@ _NAMES = {  # ND: 1D, 2D and 3D, where Keras has them
     "MaxPoolingND AveragePoolingND": _window(),
     "GlobalMaxPoolingND GlobalAveragePoolingND GroupNormalization": lambda *_: {"sees_all": True},
     "Dense": lambda layer, into, out: {"macs": prod(out) * into[-1], "sees_all": len(into) == 1},
-    "Softmax LayerNormalization UnitNormalization": _along_axis,
+    "Softmax LayerNormalization UnitNormalization": lambda layer, into, out: {
+        "sees_all": any(axis not in (-1, len(into)) for axis in np.ravel(layer.axis))
+    },
     "Flatten Reshape": lambda *_: {"reshapes": True},
     "ZeroPaddingND": lambda layer, *_: {"shift": -np.reshape(layer.padding, (-1, 2))[:, 0]},
     "CroppingND": lambda layer, *_: {"shift": np.reshape(layer.cropping, (-1, 2))[:, 0]},

@@ -33,10 +33,8 @@ def _inputs(model, graph, input_shape):
     ):
         raise ValueError(f"Expected input_shape to fit model '{model.name}', {own}. Received: {shapes[0]}.")
     if any(None in shape for shape in shapes):
-        raise ValueError(
-            f"Expected model '{model.name}' to fix its input shape. Received: {shapes}. "
-            "Pass input_shape=(height, width, channels)."
-        )
+        way = "Pass input_shape=(height, width, channels)."
+        raise ValueError(f"Expected model '{model.name}' to fix its input shape. Received: {shapes}. {way}")
     if len(images := {shape[:-1] or shape for shape in shapes}) > 1:
         raise ValueError(f"Expected inputs of one image size in model '{model.name}'. Received: {shapes}.")
     image = np.array(images.pop())
@@ -46,10 +44,7 @@ def _inputs(model, graph, input_shape):
 
 
 def _walk(graph, arrived, visit, prefix=""):
-    """Calls `visit(node, signals, name) -> signal` on every layer in order, nested models' too -> the graph's outputs.
-
-    Keras has no public walk of a graph; its own `Function` goes over `_nodes_by_depth` in the same way.
-    """
+    """Calls `visit(node, signals, name) -> signal` on each layer, nested too, as Keras' own `Function` does it."""
     signals = {id(tensor): signal for tensor, signal in zip(graph.inputs, arrived, strict=True)}
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         for node in graph._nodes_by_depth[depth]:
@@ -109,22 +104,14 @@ def layer_table(model, input_shape=None):
     def add(name, layer, facts, signal):
         own = isinstance(layer, keras.Layer) and layer not in counted
         counted.add(layer)
-        row = {
-            "layer": name,
-            "type": type(layer).__name__,
-            "output_shape": signal.shape,
-            "kernel_size": _plain(facts.get("kernel_size")),
-            "strides": _plain(facts.get("strides")),
-            "padding": facts.get("padding", ""),
-            "dilation_rate": _plain(facts.get("dilation_rate")),
-            "num_params": layer.count_params() if own else 0,
-            "macs": int(facts.get("macs", 0)),
-            "memory_bytes": BYTES * math.prod(signal.shape),
-            "receptive_field": _plain(signal.size),
-            "field_start": _plain(signal.start),
-            "jump": _plain(signal.jump if signal.jump.any() and len(signal.shape) > 1 else None),
-            "share_of_image": float(np.prod(np.minimum(signal.size, image) / image)),
-        }
+        row = {"layer": name, "type": type(layer).__name__, "output_shape": signal.shape}
+        row |= {"kernel_size": _plain(facts.get("kernel_size")), "strides": _plain(facts.get("strides"))}
+        row |= {"padding": facts.get("padding", ""), "dilation_rate": _plain(facts.get("dilation_rate"))}
+        row |= {"num_params": layer.count_params() if own else 0, "macs": int(facts.get("macs", 0))}
+        row["memory_bytes"] = BYTES * math.prod(signal.shape)
+        row |= {"receptive_field": _plain(signal.size), "field_start": _plain(signal.start)}
+        row["jump"] = _plain(signal.jump if signal.jump.any() and len(signal.shape) > 1 else None)
+        row["share_of_image"] = float(np.prod(np.minimum(signal.size, image) / image))
         rows.append(row)
         return signal
 
