@@ -17,20 +17,8 @@ from cnnkit.data.splits import REGISTRY, Dataset, Entry, Source, permute_pixels,
 
 PERMUTED = "permuted:"
 
-__all__ = [
-    "Dataset",
-    "Entry",
-    "REGISTRY",
-    "Shapes",
-    "Source",
-    "check",
-    "check_name",
-    "describe",
-    "is_available",
-    "list_datasets",
-    "load_dataset",
-    "make_shapes",
-]
+__all__ = ["Dataset", "Entry", "REGISTRY", "Shapes", "Source", "check", "check_name", "describe", "is_available"]
+__all__ += ["list_datasets", "load_dataset", "make_shapes"]
 
 
 def load_dataset(name, *, train_size=None, seed=1, data_dir=None):
@@ -68,11 +56,7 @@ def list_datasets():
 
 
 def is_available(name, data_dir=None):
-    """Return whether `load_dataset(name)` finds its data with no network.
-
-    Raises:
-        ValueError: If the name is unknown.
-    """
+    """Return whether `load_dataset(name)` finds its data with no network; ValueError if the name is unknown."""
     return _entry(name).find(data_dir)[0] in ("embedded", "present")
 
 
@@ -111,22 +95,15 @@ def check(name, data_dir=None):
 
 
 def check_name(name):
-    """Return `name` if `load_dataset` knows it and its options are good; nothing is loaded.
-
-    Raises:
-        ValueError: If not; the message lists the names.
-    """
+    """Return `name` if `load_dataset` knows it and its options are good, else raise ValueError; nothing is loaded."""
     _entry(name)
     return name
 
 
 def _entry(name):
     plain = str(name).removeprefix(PERMUTED)
-    if plain.startswith(folder.PREFIX):
-        entry = folder.make_entry(plain)
-    elif plain in REGISTRY:
-        entry = REGISTRY[plain]
-    else:
+    entry = folder.make_entry(plain) if plain.startswith(folder.PREFIX) else REGISTRY.get(plain)
+    if entry is None:
         raise ValueError(
             f"Expected a data set out of {', '.join(list_datasets())} or folder:PATH. Received: {name!r}. "
             f"{PERMUTED} may stand before any of these."

@@ -46,10 +46,7 @@ ARCHIVES = {
 
 
 def data_path(name, data_dir=None):
-    """Return where `<name>.npz` belongs: in `data_dir`, else `$CNNKIT_DATA_DIR`, else `data/` in the repository.
-
-    Where cnnkit is installed without its repository, the last is `data/` in the folder that Python was started in.
-    """
+    """Return where `<name>.npz` belongs: in `data_dir`, else `$CNNKIT_DATA_DIR`, else `data/` in `cnnkit.HOME`."""
     folder = data_dir or os.environ.get("CNNKIT_DATA_DIR") or HOME / "data"
     return Path(os.path.expanduser(folder)) / f"{name}.npz"
 

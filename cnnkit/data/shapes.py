@@ -61,10 +61,8 @@ def make_shapes(n, *, seed, size=32):
     numbers = np.random.RandomState([seed, 0]).random_sample((n, SCALARS + 8 * LINES + 6 * DOTS))
     grain = np.random.RandomState([seed, 1])
     labels = np.arange(n) % len(CLASS_NAMES)
-    parts = []
-    for start in range(0, n, CHUNK):
-        chunk = slice(start, start + CHUNK)
-        parts.append(_draw(numbers[chunk], labels[chunk], grain, size))
+    chunks = [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
+    parts = [_draw(numbers[chunk], labels[chunk], grain, size) for chunk in chunks]
     images, masks, angles = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Shapes(images, labels, _boxes(masks), masks, angles)
 
@@ -81,13 +79,8 @@ def load_shapes():
     return Source(train.images, train.labels, test.images, test.labels, CLASS_NAMES, origin)
 
 
-REGISTRY["shapes"] = Entry(
-    lambda data_dir: load_shapes(),
-    TRAIN_IMAGES + TEST_IMAGES,
-    (32, 32, 3),
-    10,
-    lambda data_dir: ("embedded", "generated"),
-)
+_asks = (lambda data_dir: load_shapes()), (lambda data_dir: ("embedded", "generated"))
+REGISTRY["shapes"] = Entry(_asks[0], TRAIN_IMAGES + TEST_IMAGES, (32, 32, 3), 10, _asks[1])
 
 
 # --- one scene from its random numbers; every column of them is a float32 of shape (n, 1, 1) ---
@@ -209,6 +202,10 @@ def _arrow(x, y):
     return np.minimum(np.maximum(sides, -y), _box(x, y, -0.2, 0.2, -0.9, 0.1))
 
 
+def _crescent(x, y):
+    return np.maximum(_length(x, y) - np.float32(0.95), np.float32(0.72) - _length(x - np.float32(0.42), y))
+
+
 # name -> (signed distance, largest turn in degrees either way)
 FIGURES = {
     "disc": (lambda x, y: _length(x, y) - np.float32(0.85), 0),
@@ -220,10 +217,7 @@ FIGURES = {
     "ell": (lambda x, y: np.minimum(_box(x, y, -0.6, -0.1, -0.8, 0.8), _box(x, y, -0.6, 0.6, -0.8, -0.3)), 45),
     "tee": (lambda x, y: np.minimum(_box(x, y, -0.75, 0.75, 0.25, 0.7), _box(x, y, -0.22, 0.22, -0.8, 0.7)), 45),
     "arrow": (_arrow, 45),
-    "crescent": (
-        lambda x, y: np.maximum(_length(x, y) - np.float32(0.95), np.float32(0.72) - _length(x - np.float32(0.42), y)),
-        45,
-    ),
+    "crescent": (_crescent, 45),
 }
 CLASS_NAMES = tuple(FIGURES)
 MAX_ANGLE = {name: degrees for name, (_, degrees) in FIGURES.items()}

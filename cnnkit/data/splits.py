@@ -185,10 +185,10 @@ def _places(source, name, train_size, seed):
     counts = np.bincount(source.y_train[train], minlength=num_classes)
     least = 1 if source.num_val else 2
     if counts.min() < least:
+        rarest = source.class_names[counts.argmin()]
         raise ValueError(
             f"Expected at least {least} training images of every class in {name}, to train on and to validate with. "
-            f"Received: {counts.min()} of class {source.class_names[counts.argmin()]!r}. Add images, or leave the "
-            "class out."
+            f"Received: {counts.min()} of class {rarest!r}. Add images, or leave the class out."
         )
     if not source.num_val:
         count = max(num_classes, round(VALIDATION_SHARE * num_pool))
@@ -236,10 +236,8 @@ def permute_pixels(source):
     height, width, channels = source.x_train.shape[1:]
     # Not `default_rng`, whose streams a later NumPy may change: the order is part of what a run is.
     order = np.random.RandomState(0).permutation(height * width)
-    x_train, x_test = (
-        np.take(x.reshape(len(x), -1, channels), order, axis=1).reshape(x.shape)
-        for x in (source.x_train, source.x_test)
-    )
+    both = (source.x_train, source.x_test)
+    x_train, x_test = (np.take(x.reshape(len(x), -1, channels), order, axis=1).reshape(x.shape) for x in both)
     origin = f"{source.origin}, pixels in another order"
     return dataclasses.replace(source, x_train=x_train, x_test=x_test, origin=origin)
 
