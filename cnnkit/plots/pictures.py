@@ -36,19 +36,15 @@ def plot_confusion(y_true, y_pred, class_names, *, ax=None):
     diagonal, few = np.eye(classes, dtype=bool), classes <= 20
     ax = new_axes(ax, *np.clip((2.2 + 0.44 * classes, 1.5 + 0.44 * classes), (5.4, 4.7), (9.6, 8.9)))
     common = {"ax": ax, "square": True, "fmt": "d", "xticklabels": class_names, "yticklabels": class_names}
-    muted = ListedColormap(["0.93"])
-    sns.heatmap(
-        counts, mask=~diagonal, cmap=muted, cbar=False, annot=few, annot_kws={"color": "0.5", "size": 8}, **common
-    )
+    muted = {"cmap": ListedColormap(["0.93"]), "cbar": False, "annot_kws": {"color": "0.5", "size": 8}}
+    sns.heatmap(counts, mask=~diagonal, annot=few, **muted, **common)
     worst = max(1, counts[~diagonal].max(initial=0))
-    sns.heatmap(
-        counts, mask=diagonal | (counts == 0), cmap="Oranges", vmin=0, vmax=worst, annot=few, annot_kws={"size": 8},
-        cbar_kws={"label": "Errors (images)", "ticks": MaxNLocator(6, integer=True), "shrink": 0.8}, **common,
-    )  # fmt: skip
+    bar = {"label": "Errors (images)", "ticks": MaxNLocator(6, integer=True), "shrink": 0.8}
+    warm = {"cmap": "Oranges", "vmin": 0, "vmax": worst, "annot_kws": {"size": 8}, "cbar_kws": bar}
+    sns.heatmap(counts, mask=diagonal | (counts == 0), annot=few, **warm, **common)
     turned = sum(map(len, map(str, class_names))) > 4 * classes
-    ax.tick_params(axis="x", length=0, rotation=90 if turned else 0)
-    ax.tick_params(axis="y", length=0, rotation=0)
-    ax.tick_params(labelsize="medium" if few else 5)
+    ax.tick_params(length=0, rotation=0, labelsize="medium" if few else 5)
+    ax.tick_params(axis="x", rotation=90 if turned else 0)
     for spine in ax.spines.values():
         spine.set(visible=True, color="0.8")
     ax.set(xlabel="Predicted class", ylabel="True class")

@@ -59,10 +59,9 @@ def plot_curves(history, *, metric="accuracy", hue=None, error=False, ax=None):
         for column, split in zip(columns, splits, strict=True):
             finite = sound[np.isfinite(sound[column])]
             _draw_mean(ax, finite, "epoch", column, _curve_style(style, split, hue, part["epoch"].nunique()), possible)
-            for _, run in finite.groupby("run_id"):
-                if split != "train" and 1 < sound["run_id"].nunique() <= POINT_RUNS:
-                    values = run[column].clip(*possible)
-                    ax.plot(run["epoch"], values, color=style["color"], linewidth=0.6, alpha=0.45)
+            few = split != "train" and 1 < sound["run_id"].nunique() <= POINT_RUNS
+            for _, run in finite.groupby("run_id") if few else ():
+                ax.plot(run["epoch"], run[column].clip(*possible), color=style["color"], linewidth=0.6, alpha=0.45)
         counts.append(sound["run_id"].nunique())
         crosses.append((style["color"], _ends(part, columns[-1])))
     if metric == "learning_rate" and (history[metric] > 0).all():
@@ -82,15 +81,13 @@ def plot_sweep(
     """Plot a metric against a swept setting.
 
     Args:
-        runs: DataFrame of one line a run. Diverged runs, and collapsed ones where a Boolean column `collapsed` marks
-            them, are crosses at the edge and no part of the mean; failed runs are left out, and the caption says how
-            many.
+        runs: DataFrame of one line a run. Diverged runs, and those that a Boolean column `collapsed` marks, are
+            crosses at the edge and no part of the mean; failed runs are left out, and the caption says how many.
         x: Column name of the setting.
         y: Column name of the metric.
         hue: Column name: one colour, marker and line a value.
         log_x: Boolean, whether x is shown on a logarithmic axis.
-        error: Boolean. True draws what an accuracy leaves, 1 - accuracy in %, on a logarithmic axis, where 98 and 99%
-            are as far apart as 80 and 90%; no error at all is drawn at half of the smallest one.
+        error: Boolean, as in `plot_curves`.
         chosen: Dict of a value of `hue` (None without one) to the x that was chosen: its mean gets a ring.
         chance: Float, the metric of blind guessing, drawn as a line (0.1 for the accuracy over ten equal classes).
         ax: Axes to draw on; a new figure's when None.
@@ -177,15 +174,9 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
 
     texts = cells.apply(tell, axis=1).unstack().fillna("")
     ax = new_axes(ax, 2.2 + 0.85 * means.shape[1], 1.6 + 0.55 * means.shape[0])
-    sns.heatmap(
-        means,
-        ax=ax,
-        cmap="viridis_r" if "loss" in values else "viridis",
-        linewidths=1,
-        cbar_kws={"label": label(values)},
-        xticklabels=[nice(value) for value in means.columns],
-        yticklabels=[nice(value) for value in means.index],
-    )
+    ticks = {"xticklabels": [*map(nice, means.columns)], "yticklabels": [*map(nice, means.index)]}
+    colours = "viridis_r" if "loss" in values else "viridis"
+    sns.heatmap(means, ax=ax, cmap=colours, linewidths=1, cbar_kws={"label": label(values)}, **ticks)
     for (row, column), text in np.ndenumerate(texts.to_numpy()):
         mean = means.iloc[row, column]
         dark = np.isnan(mean) or sum(ax.collections[0].to_rgba(mean)[:3]) > 1.5  # dark ink on a bright or empty cell
@@ -203,16 +194,15 @@ def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", hue=None, ref
     """Plot one line an arm: its mean or effect, its 95% interval and its n, also in figures at the right.
 
     Args:
-        summary: DataFrame with the columns `y`, `x`, `low`, `high`, `n`, drawn from top to bottom; as
-            `store.summarise` returns, or lines of `claims.csv`, whose `margin` is then shaded around the reference.
+        summary: DataFrame with the columns `y`, `x`, `low`, `high`, `n`, drawn from top to bottom: of
+            `store.summarise`, or lines of `claims.csv`, whose `margin` is then shaded around the reference.
         y: Column name of the arm.
         x: Column name of the value: `"mean"`, or `"effect"` of a claim.
         metric: String, the metric that was summarised; gives the axis its name and unit.
         hue: Column name: one colour and marker a value.
         reference: Float, drawn as a line: 0 for differences, which are then labelled as such.
         runs: DataFrame of what was summarised, one line a run with the columns `y` and `metric`: up to twenty an arm
-            are drawn as small points below its interval. Diverged runs, and collapsed ones where a Boolean column
-            `collapsed` marks them, are counted at the edge: `×2`.
+            are small points below its interval; diverged and collapsed ones are counted at the edge: `×2`.
         ax: Axes to draw on; a new figure's when None.
     Returns:
         `matplotlib.axes.Axes`.
@@ -231,9 +221,9 @@ def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", hue=None, ref
         ax.errorbar(middle, part.index, xerr=bars, **(style | {"linestyle": ""}), capsize=3, markersize=6)
         for row, arm in part[y].items() if runs is not None else ():
             lost += _draw_points(ax, _without_failed(runs[runs[y] == arm]), metric, row + 0.27, style["color"])
+    beside = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small", "annotation_clip": False}
     for row, line in summary.iterrows():
-        text, beside = tell_interval(line, x, metric), ("axes fraction", "data")
-        ax.annotate(text, (1.02, row), xycoords=beside, va="center", fontsize="small", annotation_clip=False)
+        ax.annotate(tell_interval(line, x, metric), (1.02, row), **beside)
     shaded = reference is not None and "margin" in summary
     if reference is not None:
         ax.axvline(reference * scale, color=GREY, linewidth=1, zorder=0)
@@ -309,9 +299,8 @@ def _draw_mean(ax, frame, x, y, style, possible):
     """Draw the mean and its band, and return them: a frame with `mean, low, high, n` by x."""
     means = summarise(frame, x, y).set_index(x)
     spread = frame.groupby(x)[y].agg(["min", "max"])
-    few, many = means["n"] < BAND_RUNS, means["n"] > 1
-    means["low"] = means["low"].mask(few, spread["min"]).where(many)
-    means["high"] = means["high"].mask(few, spread["max"]).where(many)
+    for end, extreme in (("low", "min"), ("high", "max")):
+        means[end] = means[end].mask(means["n"] < BAND_RUNS, spread[extreme]).where(means["n"] > 1)
     means[["mean", "low", "high"]] = means[["mean", "low", "high"]].clip(*possible)
     ax.plot(means.index, means["mean"], **style)
     ax.fill_between(means.index, means["low"], means["high"], color=style["color"], alpha=0.14, linewidth=0)
@@ -332,25 +321,20 @@ def _draw_points(ax, runs, metric, height, color):
 
 
 def _finish_lines(ax, metric, crosses, error):
-    """Make room for a row of crosses for each `(colour, places)`, draw them, and return how many there are.
-
-    Limits are not frozen: a panel that shares its axis and is drawn later sees to its own values and its own crosses.
-    """
+    """Make room for a row of crosses for each `(colour, places)`, draw them, and return how many there are."""
     crosses = [(colour, places) for colour, places in crosses if len(places)]
     worse_up = error or "loss" in metric
     for row, (colour, places) in enumerate(crosses):
         heights = np.full(len(places), abs(worse_up - 0.03 - 0.045 * row))
         ax.plot(places, heights, "x", color=colour, ms=6, mew=1.6, transform=ax.get_xaxis_transform(), zorder=4)
-    panels = ax.get_shared_y_axes().get_siblings(ax)
+    panels, scale = ax.get_shared_y_axes().get_siblings(ax), ax.yaxis.get_transform()
     rows = max(sum(line.get_marker() == "x" for line in panel.lines) for panel in panels)
-    scale = ax.yaxis.get_transform()
     low, high = scale.transform(ax.get_ylim())
     room = 0.06 * rows * (high - low)
     limits = scale.inverted().transform([low - room * (not worse_up), high + room * worse_up])
-    ax.set_ylim(*limits, auto=None)
-    if error:
-        wide = high - low > 1.5  # decades
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide else (1, 1.5, 2, 3, 5, 7)))
+    ax.set_ylim(*limits, auto=None)  # not frozen: a panel that shares the axis is drawn later
+    if error:  # low and high are decades
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low > 1.5 else (1, 1.5, 2, 3, 5, 7)))
         ax.yaxis.set_minor_formatter("")
     if is_accuracy(metric):  # the room of crosses may reach beyond what is possible, the figures need not
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}" if -1e-9 < share < 1 + 1e-9 else "")

@@ -46,18 +46,13 @@ def save_figure(figure, path, *, experiment, rows):
         OSError: If the file cannot be written.
     """
     check_frame(rows, "run_id", "commit")
-    origin = {
-        "experiment": experiment,
-        "runs": rows["run_id"].nunique(),
-        "rows_sha256": hash_rows(rows),
-        "commit": " ".join(sorted(set(rows["commit"].dropna().astype(str)))),
-        "cnnkit": __version__,
-    }
-    png = io.BytesIO()
+    commits = " ".join(sorted(set(rows["commit"].dropna().astype(str))))
+    facts = experiment, rows["run_id"].nunique(), hash_rows(rows), commits, __version__
+    origin = dict(zip(ORIGIN, facts, strict=True))
     metadata = {"Software": None, "cnnkit": json.dumps(origin)}  # Matplotlib's own version would change the bytes
-    figure.get_figure(root=True).savefig(
-        png, format="png", dpi=150, bbox_inches="tight", metadata=metadata, pil_kwargs={"optimize": True}
-    )
+    look = {"dpi": 150, "bbox_inches": "tight", "pil_kwargs": {"optimize": True}}
+    png = io.BytesIO()
+    figure.get_figure(root=True).savefig(png, format="png", metadata=metadata, **look)
     write_atomically(path, png.getvalue())
     return Path(path)
 

@@ -77,8 +77,8 @@ def label(column, *, error=False, difference=False):
     unit = UNITS.get(words[-1])
     text = " ".join(WORDS.get(word, word) for word in words)
     text = text.replace("accuracy", "error") if error else text
-    text = f"difference in {text}" if difference else text
-    unit = "percentage points" if difference and unit == "%" else unit
+    if difference:
+        text, unit = f"difference in {text}", "percentage points" if unit == "%" else unit
     return text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
 
 

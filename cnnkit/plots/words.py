@@ -39,10 +39,8 @@ def terminal_table(table, indent="  "):
     strings = readable(table)
     widths = [max(map(len, [name, *strings[name]])) for name in strings]
     lines = [strings.columns, ["-" * width for width in widths], *strings.to_numpy()]
-    return "\n".join(
-        (indent + "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))).rstrip()
-        for line in lines
-    )
+    padded = ("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(f"{indent}{line}".rstrip() for line in padded)
 
 
 def markdown_table(table):
@@ -81,12 +79,7 @@ def tell_effect(verdict):
 
 
 def tell_verdicts(verdicts, indent="  "):
-    """Return verdicts as text for a terminal: the verdict and its reading, the sentence, what stands behind it.
-
-    Args:
-        verdicts: DataFrame with the columns of `claims.csv`.
-        indent: String before every line.
-    """
+    """Return verdicts (a frame with the columns of `claims.csv`) as text for a terminal, every line after `indent`."""
     lines, inner = [], f"{indent}    "
     words = ["reading", "reason", "conditions"]  # of a fact there are none
     for verdict in verdicts.assign(**verdicts[words].astype(object).fillna("")).to_dict("records"):
