@@ -105,7 +105,7 @@ def stage(row, history, experiment, root=None, *, replace=False):
         ValueError: If `experiment` is no name for one, or the tables would not take the run.
         OSError: If the folder cannot be written or the disk is full.
     """
-    _, staging = _folders(experiment, root)
+    staging = _folders(experiment, root)[1]
     record = {"row": row, "history": history.to_dict("records"), "replace": replace}
     _check_record(record)
     number = 1 + max(map(_number, staging.glob(f"{row['run_id']}.*.json")), default=0)
@@ -115,8 +115,7 @@ def stage(row, history, experiment, root=None, *, replace=False):
 def read_runs(experiment, root=None):
     """Return one line a run, staged ones included, sorted by `run_id`; an empty frame if there are none.
 
-    Raises:
-        ValueError: If `experiment` is no name for one, or a table is damaged: file and line are named.
+    Raises a ValueError if `experiment` is no name for one, or a table is damaged: file and line are named.
     """
     return _merged(*_folders(experiment, root))[0]
 
@@ -129,9 +128,7 @@ def read_history(experiment, root=None):
 def rebuild(experiment, root=None):
     """Fold the staged runs of an experiment into its two tables, under a lock. Safe to be killed at any point.
 
-    Raises:
-        ValueError: As `read_runs`; the staged runs stay where they are.
-        OSError: If runs are staged and the tables cannot be written. With none staged nothing is.
+    Raises a ValueError as `read_runs`, or an OSError if the tables cannot be written; what is staged then stays.
     """
     tables, staging = _folders(experiment, root)
     for path in [*tables.glob(f".*{TEMPORARY}"), *staging.glob(f".*{TEMPORARY}")]:
@@ -250,7 +247,7 @@ def _check_record(record):
         raise ValueError("Expected the row of a run with its history. Received: something else.") from None
     wrong = [value for value in numbers if not isinstance(value, (int, float, type(None)))]
     wrong += [value for value in row.values() if not isinstance(value, (str, int, float, type(None)))]
-    wrong += [run_id] if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id) else []
+    wrong += [] if isinstance(run_id, str) and RUN_ID.fullmatch(run_id) else [run_id]
     wrong += [status] if status not in STATUSES else []
     wrong += [epoch for epoch in epochs if not isinstance(epoch, int)]
     wrong += [f"{len(history)} lines of {len(epochs)} epochs"] if len(epochs) < len(history) else []
@@ -290,15 +287,13 @@ def _merged(tables, staging):
     staged = _staged(staging)  # read first: what another process folds in meanwhile is then in the tables
     runs, history = (_read_table(tables / name) for name in KEYS)
     new, finished = {}, set(runs.loc[runs["status"].isin(FINAL), "run_id"])
-    for record in staged.values():
-        run_id, final = record["row"]["run_id"], record["row"]["status"] in FINAL
-        if final or run_id not in finished:
-            new[run_id] = record
-        if final:
-            finished.add(run_id)
+    finished |= {record["row"]["run_id"] for record in staged.values() if record["row"]["status"] in FINAL}
+    for record in staged.values():  # a failed run never takes a finished one's place
+        if record["row"]["status"] in FINAL or record["row"]["run_id"] not in finished:
+            new[record["row"]["run_id"]] = record
     if not new:
         return runs, history, staged
-    rows = pd.DataFrame([{k: _plain(v) for k, v in record["row"].items()} for record in new.values()])
+    rows = pd.DataFrame([{name: _plain(value) for name, value in one["row"].items()} for one in new.values()])
     lines = pd.DataFrame([{"run_id": run_id, **line} for run_id, record in new.items() for line in record["history"]])
     return _overlay(runs, rows, new, ["run_id"]), _overlay(history, lines, new, ["run_id", "epoch"]), staged
 

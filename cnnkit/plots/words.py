@@ -84,9 +84,8 @@ def tell_verdicts(verdicts, indent="  "):
     words = ["reading", "reason", "conditions"]  # of a fact there are none
     for verdict in verdicts.assign(**verdicts[words].astype(object).fillna("")).to_dict("records"):
         reading = f" ({verdict['reading']})" if verdict["reading"] else ""
-        why = [tell_effect(verdict)]
-        if verdict["verdict"] in ("INCONCLUSIVE", "CONDITIONAL"):  # elsewhere the reason repeats the figures
-            why.append(verdict["reason"])
+        repeated = verdict["verdict"] not in ("INCONCLUSIVE", "CONDITIONAL")  # there the reason repeats the figures
+        why = [tell_effect(verdict), "" if repeated else verdict["reason"]]
         first = f"{verdict['verdict']}{reading}  {verdict['text']} ({verdict['id']})"
         rest = filter(None, ["; ".join(filter(None, why)), verdict["conditions"]])
         for start, line in ((indent, first), *((inner, line) for line in rest)):
