@@ -250,7 +250,7 @@ DAMAGED_RECORDS = {
     "no status": b'{"row": {"run_id": "aaaaaaaaaaaa", "status": "done"}, "history": [], "replace": false}',
     "nested": b'{"row": {"run_id": "aaaaaaaaaaaa", "status": "failed", "x": []}, "history": [], "replace": false}',
     "text": b'{"row": {"run_id": "aaaaaaaaaaaa", "status": "failed", "seed": "x"}, "history": [], "replace": false}',
-    "no epoch": b'{"row": {"run_id": "aaaaaaaaaaaa", "status": "failed"}, "history": [{"epoch": 1.5}], "replace": false}',
+    "half": b'{"row": {"run_id": "aaaaaaaaaaaa", "status": "failed"}, "history": [{"epoch": 1.5}], "replace": false}',
     "epochs": b'{"row": {"run_id": "aaaaaaaaaaaa", "status": "failed"}, "history": [{"epoch": 1}, {"epoch": 1}], '
     b'"replace": false}',
 }
