@@ -240,9 +240,6 @@ def dropout_backward(dy, mask):
     return dy * mask
 
 
-# Losses: the mean over a batch, and its gradient.
-
-
 def softmax_cross_entropy(logits, labels):
     """L = -mean log p[label] in nats, for p_k = e^z_k / Σ_j e^z_j; dL/dz = (p - y) / n with y the one-hot label.
 
@@ -275,9 +272,6 @@ def mean_squared_error(a, targets):
     """L = mean (a - t)² over images and outputs; dL/da = 2 (a - t) / size. Both arrays have one shape."""
     _check(a.shape == targets.shape, f"targets {a.shape} (of labels: np.eye({a.shape[-1]})[labels])", targets.shape)
     return ((a - targets) ** 2).mean(), 2 * (a - targets) / a.size
-
-
-# The network: a list of layers, and the training loop.
 
 
 @dataclass
@@ -363,8 +357,7 @@ def lenet(num_classes=10, *, seed=1, dtype="float32") -> list[Layer]:
         *(learnt(convolution, 5, 5, 1, 6, padding="same"), activation, pooling),  # 28×28×6, then 14×14×6
         *(learnt(convolution, 5, 5, 6, 16), activation, pooling),  # 10×10×16, then 5×5×16
         Layer(flatten, flatten_backward),  # 400
-        *(learnt(fully_connected, 400, 120), activation),
-        *(learnt(fully_connected, 120, 84), activation),
+        *(learnt(fully_connected, 400, 120), activation, learnt(fully_connected, 120, 84), activation),
         learnt(fully_connected, 84, num_classes),
     ]
 

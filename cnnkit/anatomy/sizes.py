@@ -66,9 +66,8 @@ def conv_params(in_channels, filters, kernel_size, groups=1, use_bias=True):
 
     Args:
         in_channels, filters: Integers, channels of the input and of the output.
-        kernel_size: Tuple, one integer an axis.
+        kernel_size, use_bias: Tuple, one integer an axis; whether each filter adds a bias.
         groups: Number of groups, each reading `in_channels / groups` channels.
-        use_bias: Whether each filter adds a bias.
     Raises:
         ValueError: If `in_channels` or `filters` is not divisible by `groups`.
     """

@@ -26,8 +26,7 @@ from cnnkit.data.splits import Entry, Source, enumerate_some, stratified_split
 
 PREFIX = "folder:"
 SIZE, LARGEST = 64, 4096
-TEST_SHARE = 0.2
-TEST_SEED = 1
+TEST_SHARE, TEST_SEED = 0.2, 1
 PART = re.compile(r"(?<![a-z])(train|val|test)(ing|id|idation)?(?![a-z])")
 LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
 # A file of such a name that cannot be read is an error. Others are tried, too: many a picture has no suffix.
@@ -46,8 +45,7 @@ def load_folder(name):
     """Return the `Source` of a folder of pictures, decoded once a process as long as no file changes.
 
     Args:
-        name: `"folder:PATH"` or `"folder:PATH?option=value&option=value"`; the options are `size` (pixels, 8 to 4,096)
-            and `on_error` (`raise` or `skip`).
+        name: `"folder:PATH?size=96&on_error=skip"`: size in pixels, 8 to 4,096, and `raise` or `skip`; both optional.
     Returns:
         `Source`; its `left_out` lists the files that are no part of it.
     Raises:
@@ -183,12 +181,11 @@ def _read(root, size, on_error, files, aside):
             left_out.append(f"{name} ({str(error).replace(path, name) if claims else 'no picture'})")
     parts, labels = np.array(parts, dtype="U5"), np.array(labels, "int64")
     counts = np.bincount(labels[(parts == "train") | (parts == "")], minlength=len(class_names))
-    least = 3 if "" in parts else 1
+    least, purpose = (3, "to train, to validate and to test") if "" in parts else (1, "to train on")
     if counts.min() < least:
         said = f"; left out: {enumerate_some(left_out)}" if left_out else ""
         raise ValueError(
-            f"Expected at least {least} readable pictures of every class in {root}, "
-            f"{'to train on' if least == 1 else 'to train, to validate and to test'}. "
+            f"Expected at least {least} readable pictures of every class in {root}, {purpose}. "
             f"Received: {counts.min()} of class {class_names[counts.argmin()]!r}{said}."
         )
     train, test = np.flatnonzero(parts != "test"), np.flatnonzero(parts == "test")

@@ -48,11 +48,7 @@ def list_models():
 
 
 def get_builder(name):
-    """Return the function registered as `name`.
-
-    Raises:
-        ValueError: If no model has that name; the message lists those that exist.
-    """
+    """Return the function registered as `name`, or raise a ValueError that lists those that exist."""
     if name not in _BUILDERS:
         raise ValueError(f"Expected a model out of {list_models()}. Received: {name!r}. Add your own with @register.")
     return _BUILDERS[name]
