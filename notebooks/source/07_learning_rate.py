@@ -345,15 +345,6 @@ plt.show()
 suggested = pd.DataFrame({key: read_range(test)[1] for key, test in tests.items()}).T.rename_axis(["data", "optimizer"])
 suggested.round(5)
 
-# %% tags=["hide-input"]
-edge = [
-    key for key, test in tests.items() if read_range(test)[0]["learning_rate"].iloc[0] == suggested["steepest"][key]
-]
-say(
-    f"In {len(edge)} of {len(tests)} tests the steepest point is the very first that was kept: there the running mean "
-    "holds few losses and moves with the noise of single batches, and such a suggestion says nothing about the rate."
-)
-
 # %% [markdown]
 # What does it suggest, and what did the sweep find? The two answer different questions. The test asks which rate lowers
 # the loss *next*, in a network that has hardly learnt anything; the sweep, which first rate serves a whole run. And a
