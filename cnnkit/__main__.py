@@ -1,14 +1,12 @@
 """The command line, `python -m cnnkit COMMAND`. A command imports what it needs: `--help` answers at once."""
 
 import argparse
-import contextlib
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
 import cnnkit
+from cnnkit.lab import startup
 
 
 def doctor(args):
@@ -191,7 +189,7 @@ def main(argv=None):
     if os.environ.get("CNNKIT_DATA_DIR"):  # workers and notebooks run in other folders
         os.environ["CNNKIT_DATA_DIR"] = str(Path(os.environ["CNNKIT_DATA_DIR"]).resolve())
     try:
-        with _interrupted_once():
+        with startup.interrupted_once():
             _prepare(args.run)
             return args.run(args) or 0
     except ModuleNotFoundError as error:
@@ -211,33 +209,11 @@ def _refuse(error):
     return 1
 
 
-@contextlib.contextmanager
-def _interrupted_once():
-    """Let the first Ctrl-C stop the command, and have the next ones wait until its workers are gone."""
-
-    def stop(*_):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGINT) in (stop, signal.SIG_IGN) and before is signal.default_int_handler:
-            signal.signal(signal.SIGINT, before)
-
-
 def _prepare(command):
     if command in (train, sweep, search, verify):
-        from cnnkit.lab.startup import prepare_workers
-
-        prepare_workers()
+        startup.prepare_workers()
     if command in (models, train, sweep, search, verify, results, claims):
-        from cnnkit.lab.startup import import_keras
-
-        import_keras()
+        startup.import_keras()
 
 
 if __name__ == "__main__":

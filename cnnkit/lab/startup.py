@@ -1,4 +1,4 @@
-"""How processes start: Keras imported without noise, and workers forked from a process that has it already."""
+"""How processes start and stop: Keras imported without noise, workers forked from a process that has it, Ctrl-C."""
 
 import contextlib
 import multiprocessing
@@ -9,18 +9,18 @@ import threading
 from multiprocessing import forkserver, spawn
 from pathlib import Path
 
-# Each batch takes and returns some megabytes, which glibc would give back to the system and fetch again every time
-# (https://github.com/tensorflow/tensorflow/issues/44176 tells of what it keeps otherwise).
+# Each batch takes and returns some megabytes, which glibc would give back to the system and fetch again every time (no
+# upstream issue known).
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}  # bytes
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-WORKER = "Dask Worker"  # how Dask names its processes
+WORKER = "Dask Worker"  # how the names of Dask's processes begin
 
 
 def import_keras():
     """Import Keras and its backend with the process's standard error held shut for that moment; errors still raise.
 
-    No setting of TensorFlow 2.21 turns its start-up log off (https://github.com/tensorflow/tensorflow/issues/62770).
-    Numbers are float32 and channels last, whatever `~/.keras/keras.json` says: a run is the same for every user.
+    No setting turns TensorFlow's start-up log off (https://github.com/tensorflow/tensorflow/issues/100442). Numbers are
+    float32 and channels last, whatever `~/.keras/keras.json` or an earlier line says: a run is the same for every user.
     """
     if "keras" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and its later notes: what matters is raised
@@ -37,6 +37,8 @@ def import_keras():
     config.set_floatx("float32")
     config.set_image_data_format("channels_last")
     config.set_epsilon(1e-7)
+    config.set_max_epochs(None)  # Keras takes these from the environment, to try a script quickly
+    config.set_max_steps_per_epoch(None)
 
 
 def prepare_workers():
@@ -49,21 +51,10 @@ def prepare_workers():
     if START_METHOD == "forkserver":
         os.environ.update(MALLOC | os.environ)  # read when a process starts
         multiprocessing.get_context("forkserver").set_forkserver_preload(["cnnkit.lab.preload", "distributed"])
-        with _deaf_to_interrupts():  # it hears Ctrl-C in a terminal, too, and would print pages while it imports
+        # It hears a terminal's Ctrl-C, too, and ignores it only when it has imported everything
+        # (https://github.com/python/cpython/issues/74371): what is ignored now is so from its start.
+        with _on_interrupt(signal.SIG_IGN):
             forkserver.ensure_running()
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts():
-    """Ignore SIGINT for a moment; a process that is started now ignores it for ever."""
-    if threading.current_thread() is not threading.main_thread():  # only there may it be set
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 _with_main = spawn.get_preparation_data
@@ -73,12 +64,10 @@ def _preparation_data(name):
     """Return what a new process is told of its parent; a worker of ours is not told to import the parent's script.
 
     What it needs of that script travels by value. Without a guard (`if __name__ == "__main__"`) the script would start
-    its own sweep in each worker (https://github.com/dask/distributed/issues/2422).
+    its own sweep in each worker (https://github.com/dask/distributed/issues/4751).
     """
-    data = _with_main(name)
-    if name.startswith(WORKER):
-        data = {key: value for key, value in data.items() if not key.startswith("init_main")}
-    return data
+    told = _with_main(name)
+    return {k: v for k, v in told.items() if not (name.startswith(WORKER) and k.startswith("init_main"))}
 
 
 def dask_setup(worker):
@@ -88,3 +77,39 @@ def dask_setup(worker):
         with contextlib.suppress(OSError):  # where memory runs out, Linux kills a run and not the sweep
             Path("/proc/self/oom_score_adj").write_text("1000")
     import_keras()
+
+
+@contextlib.contextmanager
+def interrupted_once():
+    """Let the first Ctrl-C interrupt, and ignore others until this context is left: to stop workers takes seconds."""
+
+    def stop(*_):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    with _on_interrupt(stop):
+        yield
+
+
+@contextlib.contextmanager
+def interrupted_later():
+    """Hold Ctrl-C back until this context is left."""
+    heard = []
+    with _on_interrupt(lambda *_: heard.append(True)):
+        yield
+    if heard:
+        signal.raise_signal(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _on_interrupt(handler):
+    """Set what Ctrl-C does, unless it is ignored anyway; only the main thread can."""
+    before = signal.getsignal(signal.SIGINT)
+    ours = callable(before) and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, before)

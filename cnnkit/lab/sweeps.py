@@ -1,5 +1,6 @@
 """Many runs: what the store lacks is trained by Dask, on this machine's cores or on a cluster, and each row is kept."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import logging
@@ -13,7 +14,6 @@ import distributed
 import keras
 import numpy as np
 import pandas as pd
-import psutil
 from tornado.ioloop import PeriodicCallback
 from tqdm.auto import tqdm
 
@@ -21,16 +21,19 @@ from cnnkit import data, models
 from cnnkit.lab import startup, store, training
 from cnnkit.lab.config import RunConfig
 from cnnkit.lab.provenance import use_one_thread
+from cnnkit.models import registry
 
 CONNECT_SECONDS = 10
 LOOK_SECONDS = 5
-COPIES = 3  # of the weights while a run trains: themselves, their gradients, and at least one more for the step
+COPIES = 3  # of the weights while a run trains: themselves, their gradients, and at least one more for the optimizer
 DASK_SETTINGS = {
     "distributed.worker.multiprocessing-method": startup.START_METHOD,
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds one run, so its death is blamed on that run alone
     "distributed.scheduler.allowed-failures": 2,  # the third worker that a run kills makes it a failed row
     "distributed.deploy.lost-worker-timeout": "60s",  # a killed worker first has to import TensorFlow again
-    "distributed.worker.memory.pause": False,  # TensorFlow keeps 3 MB a traced step: a full worker is replaced
+    # TensorFlow keeps 3 MB a traced step (https://github.com/tensorflow/tensorflow/issues/62854): a full worker is
+    # replaced, for a paused one would stay so (https://github.com/dask/distributed/issues/5999).
+    "distributed.worker.memory.pause": False,
     "distributed.worker.profile.enabled": False,  # it looks into the training thread a hundred times a second
     "distributed.admin.tick.interval": "1s",  # every process asks fifty times a second whether it is late:
     "distributed.admin.system-monitor.interval": "5s",  # both together take 3% of two cores
@@ -60,6 +63,7 @@ def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, r
         OSError: If the results folder cannot be written, the disk is full or the scheduler does not answer.
     """
     _check_workers(workers)
+    startup.import_keras()  # a notebook may have set other conventions
     configs = list({config.run_id: config for config in configs}.values())
     stored = store.read_runs(experiment)
     missing = _missing(configs, stored, experiment, refresh)
@@ -89,6 +93,7 @@ def cluster(workers=None, scheduler=None):
     """
     _check_workers(workers)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(startup.interrupted_once())
         started = []
 
         def client(runs):
@@ -115,12 +120,15 @@ def _start(stack, workers, scheduler):
     options = {
         "n_workers": workers,
         "threads_per_worker": 1,
+        "memory_limit": distributed.system.MEMORY_LIMIT // workers,  # a lone run may have all there is
         "dashboard_address": "127.0.0.1:0",  # no dashboard without bokeh; None would take port 8787 or warn
         "preload": ["cnnkit.lab.startup"],
         "env": dict(os.environ),  # as it is now: the process they are forked from may be older
     }
-    local = stack.enter_context(distributed.LocalCluster(silence_logs=logging.CRITICAL, **options))
-    # Dask gives up a worker that died while it started; asked for so many again, it starts another.
+    with startup.interrupted_later():  # a cluster that is half there cannot be closed without pages of tracebacks
+        local = stack.enter_context(distributed.LocalCluster(silence_logs=logging.CRITICAL, **options))
+    # Dask gives up a worker that died while it started (https://github.com/dask/distributed/issues/6426); asked for so
+    # many again, it starts another.
     look = PeriodicCallback(lambda: local.scale(len(local.worker_spec)), 1000 * LOOK_SECONDS)
     local.loop.add_callback(look.start)
     stack.callback(local.loop.add_callback, look.stop)
@@ -129,28 +137,28 @@ def _start(stack, workers, scheduler):
 
 def _connect(scheduler):
     """Return a client of a running scheduler that has workers, or say within seconds what is wrong."""
-    found, way_on = (
-        queue.SimpleQueue(),
-        "Start one with `dask scheduler` and workers with `dask worker ADDRESS`, or leave",
-    )
-    way_on += " --scheduler out to train on this machine."
+    way_on = "Start one with `dask scheduler` and workers with `dask worker ADDRESS`, or leave --scheduler out."
+    found = queue.SimpleQueue()
 
     def connect():
         try:
             found.put(distributed.Client(scheduler, timeout=CONNECT_SECONDS))
-        except Exception as error:  # it has as many ways to fail as there are programs that listen to a port
+        except (OSError, ValueError) as error:
             found.put(error)
+        except Exception:  # there are as many as there are programs that listen to a port
+            found.put(OSError("something else that answers"))
 
-    # A port that takes the connection and says nothing would be waited for, whatever the time-out: hence a thread.
+    # A port that takes the connection and says nothing would be waited for, whatever the time-out
+    # (https://github.com/dask/distributed/issues/8071): hence a thread.
     threading.Thread(target=connect, daemon=True).start()
     try:
         client = found.get(timeout=2 * CONNECT_SECONDS)
     except queue.Empty:
-        client = TimeoutError("it takes the connection and says nothing")
+        client = OSError("something that takes the connection and says nothing")
     if isinstance(client, Exception):
-        raise OSError(f"Expected a Dask scheduler at {scheduler}. Received: {client}. {way_on}") from None
+        raise OSError(f"Expected a Dask scheduler at {scheduler}. Received: {client}. {way_on}")
     try:
-        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        client.wait_for_workers(1, timeout=3 * CONNECT_SECONDS)  # they may be importing TensorFlow
     except TimeoutError:
         client.close()
         raise OSError(f"Expected workers at the scheduler {scheduler}. Received: none. {way_on}") from None
@@ -163,9 +171,10 @@ def count_cores():
 
 
 def _missing(configs, stored, experiment, refresh):
-    """Return the configs without a usable row with the fingerprints their rows will carry, runs of one trace together.
+    """Return a dict of the configs without a usable row, runs of one trace together, to what is known of them.
 
-    Rows that other data or another architecture made are refused, or made again.
+    Known are the fingerprint that the row will carry, and `bytes`, the least memory the run takes. Rows that other data
+    or another architecture made are refused, or made again.
     """
     done = stored[stored["status"].isin(store.FINAL)].set_index("run_id")
     missing, stale = {}, {}
@@ -174,10 +183,11 @@ def _missing(configs, stored, experiment, refresh):
         if finished and not data.is_available(config.dataset):  # nothing to compare with: the row is what there is
             continue
         expected = training.fingerprint(config)  # raises now if data and model do not fit
+        known = expected | {"bytes": _least_memory(config)}
         if not finished:
-            missing[config] = expected
+            missing[config] = known
         elif wrong := [name for name, value in expected.items() if done.at[config.run_id, name] != value]:
-            stale[config] = expected
+            stale[config] = known
             was, now = str(done.at[config.run_id, wrong[0]])[:12], expected[wrong[0]][:12]
             words = f"run {config.run_id} ({config.model} on {config.dataset}) has {wrong[0]} {was}, here it is {now}"
     if stale and not refresh:
@@ -189,22 +199,32 @@ def _missing(configs, stored, experiment, refresh):
     return dict(sorted((missing | stale).items(), key=lambda pair: (training.trace_key(pair[0]), pair[0].model)))
 
 
+def _least_memory(config):
+    """Return the bytes of a run's pictures, weights, gradients and optimizer: it takes more, but no less."""
+    dataset = training.check(config)
+    pictures = sum(x.size for x in (dataset.x_train, dataset.x_val, dataset.x_test))
+    return 4 * (pictures + COPIES * training.count_weights(config))
+
+
 def _tell_cost(missing, stored, experiment):
     """Say what the runs will take, from the seconds of rows like them."""
     if "train_seconds" not in stored:
         return
-    like = stored.assign(seconds=stored["train_seconds"] / stored["epochs"])
+    like = stored.assign(seconds=stored["train_seconds"] / stored["epochs_run"])
     known = like.groupby(["dataset", "model"])["seconds"].mean()
     costs = [known.get((config.dataset, config.model), np.nan) * config.epochs for config in missing]
     if np.isfinite(costs).any():
-        minutes = np.nanmean(costs) * len(costs) / 60
-        print(f"{experiment}: {len(missing)} runs to train, about {minutes:.0f} core-minutes.", file=sys.stderr)
+        seconds = np.nanmean(costs) * len(costs)
+        cost = f"about {seconds / 60:.0f} minutes" if seconds > 90 else f"about {seconds:.0f} seconds"
+        print(f"{experiment}: {len(missing)} runs to train, {cost} of one core.", file=sys.stderr)
 
 
 def _run_missing(missing, experiment, client, total, refresh, on_row):
+    client = client(len(missing))
+    limits = [worker["memory_limit"] or np.inf for worker in client.scheduler_info()["workers"].values()]
+    there, kept, failed, best, waiting = max(limits, default=np.inf), total - len(missing), 0, None, {}
     quiet = on_row is not None or progress_is_off()
-    bar = tqdm(total=total, initial=total - len(missing), desc=experiment, unit="run", disable=quiet)
-    kept, failed, best, waiting = total - len(missing), 0, None, {}
+    bar = tqdm(total=total, initial=kept, desc=experiment, unit="run", disable=quiet)
 
     def keep(row, history):
         nonlocal kept, failed, best
@@ -217,14 +237,16 @@ def _run_missing(missing, experiment, client, total, refresh, on_row):
             on_row(row)
 
     try:
-        for config, expected in missing.items():
-            if error := _too_large(config):
+        for config, known in missing.items():
+            if known["bytes"] > there:
+                error = MemoryError(_tell_memory(known["bytes"], there))
                 keep(training.failed_row(config, error), pd.DataFrame())
                 continue
-            task = dataclasses.asdict(config), models.get_builder(config.model), expected["model_sha256"]
-            waiting[client(len(missing)).submit(_train_one, *task, key=f"{experiment}-{config.run_id}")] = config
+            task = dataclasses.asdict(config), _code(config.model), known["model_sha256"]
+            waiting[client.submit(_train_one, *task, key=f"{experiment}-{config.run_id}")] = config
         for future in distributed.as_completed(list(waiting)) if waiting else ():
-            keep(*_outcome(future, waiting.pop(future)))
+            config = waiting.pop(future)
+            keep(*_outcome(future, config, missing[config]["bytes"], there))
     except KeyboardInterrupt:
         bar.close()
         print(f"Stopped. {kept} of {total} runs of {experiment} are kept; the same command goes on.", file=sys.stderr)
@@ -233,33 +255,49 @@ def _run_missing(missing, experiment, client, total, refresh, on_row):
         bar.close()
 
 
-def _too_large(config):
-    """Return a MemoryError if a run's weights, gradients and the optimizer's copies need more than the machine has."""
-    needed, there = COPIES * 4 * training.count_weights(config), psutil.virtual_memory().total
-    if needed < there:
-        return None
-    return MemoryError(f"{config.model} needs about {needed / 2**30:.0f} GiB, the machine has {there / 2**30:.0f}")
-
-
-def _outcome(future, config):
+def _outcome(future, config, needed, there):
+    """Return the row and history of a run that has ended in whatever way."""
     try:
         return future.result()
+    except concurrent.futures.CancelledError as error:
+        raise OSError(
+            f"Expected the Dask scheduler to last. Received: {error}. The same command goes on with what is kept."
+        ) from None
     except distributed.KilledWorker:
-        error = RuntimeError(
-            f"its worker was killed {DASK_SETTINGS['distributed.scheduler.allowed-failures'] + 1} times"
-        )
-        hint = f"perhaps memory ran out ({psutil.virtual_memory().total / 2**30:.0f} GiB): try --workers 1"
-        return training.failed_row(config, RuntimeError(f"{error}, {hint}")), pd.DataFrame()
+        died = RuntimeError(f"its worker died three times, perhaps for want of memory: {_tell_memory(needed, there)}")
+        return training.failed_row(config, died), pd.DataFrame()
     except Exception as error:  # the run could not even be sent
         return training.failed_row(config, error), pd.DataFrame()
 
 
-def _train_one(fields, builder, model_sha256):
+def _tell_memory(needed, there):
+    return (
+        f"it needs at least {needed / 2**30:.1f} GiB for pictures, weights and optimizer, a worker has "
+        f"{there / 2**30:.1f}; on this machine, --workers 1 gives a run all there is"
+    )
+
+
+def _code(model):
+    """Return what a worker needs to build a model: its builder, and what a notebook or script registered with Keras."""
+    registered = keras.saving.get_custom_objects().items()
+    own = {name: thing for name, thing in registered if getattr(thing, "__module__", "") in registry.MAIN}
+    return models.get_builder(model), own
+
+
+def _train_one(fields, code, model_sha256):
     """Train one run in a worker and return its row and history; an exception becomes a failed row."""
+    startup.import_keras()
     use_one_thread()
     keras.config.disable_interactive_logging()  # a diverged run is a row, not a line in somebody's terminal
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it counts retracings over unrelated models
+    builder, registered = code
     models.register(builder)
+    for name, thing in registered.items():
+        package, _, name = name.rpartition(">")
+        if package:
+            keras.saving.register_keras_serializable(package, name)(thing)
+        else:
+            keras.saving.get_custom_objects()[name] = thing
     config = RunConfig(**fields)
     try:
         run = training.train(config, keep_traced=True, model_sha256=model_sha256)
