@@ -159,6 +159,10 @@ class Findings:
         """
         tables = [table for part, plan in self.plans.items() if len(table := _levels(plan, self._named(part)))]
         table = pd.concat(tables, ignore_index=True).drop(columns="arm") if tables else pd.DataFrame()
+        names = list(dict.fromkeys(name for plan in self.plans.values() for name in plan.comparison.names))
+        if tables and len(self.plans) > 1:  # parts may name their arms by other things
+            first = ["part", *names]
+            table = table[[*first, *table.columns.difference(first, sort=False)]].fillna(dict.fromkeys(names, ""))
         table.attrs["metric"] = "test_accuracy"
         return table
 

@@ -77,6 +77,11 @@ def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, r
             _run_missing(missing, experiment, client, len(configs), refresh, on_row)
     store.rebuild(experiment)
     runs = store.read_runs(experiment)
+    if lost := {config.run_id for config in configs} - set(runs["run_id"]):
+        raise OSError(
+            f"Expected the rows of {experiment} that were just written. Received: {len(lost)} of {len(configs)} are "
+            "gone: the results folder was removed meanwhile. Run the same command again."
+        )
     return runs.set_index("run_id", drop=False).loc[[c.run_id for c in configs]].reset_index(drop=True)
 
 

@@ -102,7 +102,7 @@ def answer(found):
     return f"Constant {levels['constant']:.1%}; best: {best.replace('_', '-')}, {levels[best]:.1%}."
 
 
-SMALL = {"dataset": "digits", "train_size": 700, "model": "mlp", "epochs": 4, "batch_size": 32}
+SMALL = {"dataset": "digits", "train_size": 700, "model": "mlp", "epochs": 2, "batch_size": 32}
 
 EXPERIMENT = Experiment(
     name="schedules",
