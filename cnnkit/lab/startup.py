@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from multiprocessing import forkserver, spawn
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pathlib import Path
 # upstream issue known).
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}  # bytes
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+STOP_SECONDS = 20
 WORKER = "Dask Worker"  # how the names of Dask's processes begin
 
 
@@ -28,7 +30,8 @@ def import_keras():
         kept, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(devnull, 2)
-            import keras  # noqa: F401
+            with interrupted_later():  # an import may swallow it, or be left half done
+                import keras  # noqa: F401
         finally:
             os.dup2(kept, 2)
             os.close(kept)
@@ -81,11 +84,14 @@ def dask_setup(worker):
 
 @contextlib.contextmanager
 def interrupted_once():
-    """Let the first Ctrl-C interrupt, and ignore others until this context is left: to stop workers takes seconds."""
+    """Let Ctrl-C interrupt once in `STOP_SECONDS` within this context: to stop workers takes a while."""
+    last = -STOP_SECONDS
 
     def stop(*_):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal last
+        if time.monotonic() - last >= STOP_SECONDS:
+            last = time.monotonic()
+            raise KeyboardInterrupt
 
     with _on_interrupt(stop):
         yield
