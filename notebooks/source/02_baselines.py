@@ -204,7 +204,7 @@ tell(found["knn"])
 # %% tags=["hide-input"]
 if found["knn"].complete:
     test = knn.accuracies(found["knn"]).query("split == 'test'").set_index(["dataset", "metric", "k"])["accuracy"]
-    for name in ("cifar10", "mnist"):
+    for name in test.index.unique("dataset"):
         one = {metric: test[name, metric, 1] for metric in knn.METRICS}
         say(f"**{name}**, one neighbour (predictions 1 and 2): {one['l1']:.1%} by L1, {one['l2']:.1%} by L2.")
 
