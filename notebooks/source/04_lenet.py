@@ -26,7 +26,7 @@
 from cnnkit.course import *  # PROFILE, Keras, NumPy, pandas, matplotlib and the parts of cnnkit
 
 DEMONSTRATION = {
-    "smoke": {"dataset": "digits", "train_size": None, "batch_size": 32, "epochs": 10, "learning_rate": 0.1},
+    "smoke": {"dataset": "digits", "train_size": None, "batch_size": 32, "epochs": 6, "learning_rate": 0.1},
     "full": {"dataset": "mnist", "train_size": 20_000, "batch_size": 64, "epochs": 6, "learning_rate": 0.2},
 }[PROFILE]
 
@@ -370,7 +370,7 @@ print("seed set:     a new order in the second epoch:", epochs_differ())
 # %%
 digits = load_dataset("digits")
 as_float = {split: np.multiply(getattr(digits, f"x_{split}"), 1 / 255, dtype="float32") for split in ("train", "test")}
-SEED, RATE, BATCH, EPOCHS = 1, 0.1, 32, 10
+SEED, RATE, BATCH, EPOCHS = 1, 0.1, 32, 6
 steps = int(np.ceil(len(as_float["train"]) / BATCH))
 print(f"digits: {len(as_float['train']):,} images, {EPOCHS} epochs of {steps} updates")
 
