@@ -100,7 +100,7 @@ def plot_batches(found):
         return {}
     plan = found.plans["batches"]
     cells, best = plan.of_role("tuning"), pd.DataFrame(plan.choices).T["learning_rate"].astype(float)
-    sizes = best.index.astype(int)
+    sizes = best.index.astype(int).to_numpy()
     ax = plots.plot_heatmap(cells, x="learning_rate", y="batch_size", values="val_score")
     ax.autoscale(False)
     constant = np.exp(np.log(best.to_numpy() / sizes).mean())
