@@ -50,6 +50,13 @@ def poison_test_labels(monkeypatch):
     monkeypatch.setattr(data, "load_dataset", poisoned)
 
 
+def test_conventions_that_a_notebook_sets_do_not_change_a_run():
+    one = training.train(SMALL)
+    keras.config.set_floatx("float64")
+    assert_same_run(one, training.train(SMALL))
+    assert keras.config.floatx() == "float32"
+
+
 def test_a_run_can_be_repeated_bit_for_bit():
     one, other = training.train(CONVNET), training.train(CONVNET)
     assert one.model is not other.model

@@ -237,6 +237,7 @@ def _building(precision, seed):
     Left alone, Keras draws these seeds from Python's global `random`, into which a Dask worker's other threads dip too
     (no upstream issue known: https://github.com/keras-team/keras/blob/v3.15.1/keras/src/random/seed_generator.py).
     """
+    startup.import_keras()  # a notebook may have set other conventions since
     before, shared = keras.config.dtype_policy(), seed_generator.python_random
     keras.utils.set_random_seed(seed)  # for builders that draw themselves
     keras.config.set_dtype_policy(precision)

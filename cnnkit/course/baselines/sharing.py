@@ -76,6 +76,6 @@ EXPERIMENT = Experiment(
     name="sharing",
     question="At equal parameter counts, do local connections and shared weights help, and do they on permuted pixels?",
     full={"cifar10": CIFAR10, "mnist": MNIST},
-    smoke={"digits": networks("digits", 1_000, 0.01).small(rates=1, batch_size=32, epochs=4)},
+    smoke={"digits": networks("digits", 500, 0.01).small(rates=1, batch_size=32, epochs=2)},
     notebook="02_baselines",
 )
