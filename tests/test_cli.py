@@ -120,7 +120,15 @@ def test_an_installed_package_says_what_needs_the_checkout(capsys, monkeypatch):
         assert "Clone the repository" in refused(capsys, command)
 
 
-def test_a_second_ctrl_c_waits_for_the_workers_of_the_first(monkeypatch):
+@pytest.fixture
+def hears_ctrl_c():
+    """What Ctrl-C does in a terminal: a job in the background, as tests may be, starts with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_ctrl_c_waits_for_the_workers_of_the_first(monkeypatch, hears_ctrl_c):
     before, heard = signal.getsignal(signal.SIGINT), []
 
     def stopped(*args, **options):
