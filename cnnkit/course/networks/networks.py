@@ -1,0 +1,70 @@
+"""The table of networks: what plain, good recipes reach on all of MNIST and CIFAR-10, beside what was published.
+
+Run:     python -m cnnkit sweep networks --profile full
+Expect:  LeNet-5 above 99%, caffe_quick above 78%; two hours of one core.
+
+It compares nothing: it says which level a network has to reach elsewhere in the course before its result counts. Rates
+are chosen in short runs on all images. The perceptrons and the network of 1998 see the pictures as they are, as when
+their figures were published; caffe_quick sees them flipped and shifted, its published figure comes without.
+"""
+
+from cnnkit.evidence.experiment import Comparison, Experiment
+from cnnkit.lab.config import RunConfig
+
+RECIPE = {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle", "batch_size": 128}
+# Test accuracy and where it is printed, by part and network.
+PUBLISHED = {
+    ("mnist", "softmax"): (0.880, "LeCun et al. 1998, linear classifier"),
+    ("mnist", "lenet5"): (0.9905, "LeCun et al. 1998"),
+    ("cifar10", "mlp"): (0.505, "Zhang et al. 2017, 1×512"),
+    ("cifar10", "caffe_quick"): (0.753, "Caffe's log, 10 epochs"),
+}
+
+
+def networks(base, rates, level, **arms):
+    """Networks by name, each with five learning rates a factor of 2 apart, from the lowest in `rates`."""
+    return Comparison(
+        base,
+        by="network",
+        arms={name: {"model": name, **fields} for name, fields in arms.items()},
+        rates={name: tuple(lowest * 2**k for k in range(5)) for name, lowest in rates.items()},
+        control=next(reversed(arms)),
+        tuned_with={"epochs": 5},
+        seeds=3,
+        level=level,
+    )
+
+
+mnist = networks(
+    RunConfig(dataset="mnist", epochs=20, **RECIPE),
+    rates={"softmax": 0.0025, "mlp": 0.01, "lenet5": 0.005, "lenet5_modern": 0.01},
+    level=0.99,
+    softmax={},
+    mlp={},
+    lenet5={"scaling": "unit"},
+    lenet5_modern={},
+)
+cifar10 = networks(
+    RunConfig(dataset="cifar10", epochs=20, **RECIPE),
+    rates={"softmax": 0.00025, "mlp": 0.005, "caffe_quick": 0.005},
+    level=0.78,
+    softmax={},
+    mlp={},
+    caffe_quick={"augmentation": "flip+shift", "epochs": 40},
+)
+
+
+def answer(found):
+    """Return what the best network reads of each data set."""
+    table = found.table().sort_values("mean").drop_duplicates("part", keep="last").set_index("part")
+    words = [f"{table.loc[part, 'network']} {table.loc[part, 'mean']:.1%} of {part}" for part in found.plans]
+    return f"Best: {', '.join(words)}."
+
+
+EXPERIMENT = Experiment(
+    name="networks",
+    question="What do the networks of this course reach on all images, trained plainly and well?",
+    full={"mnist": mnist, "cifar10": cifar10},
+    smoke={"digits": mnist.small(rates=1, dataset="digits", batch_size=32, epochs=3)},
+    answer=answer,
+)
