@@ -10,6 +10,9 @@
     show tell say           figures; table and verdicts; a sentence
 """
 
+import atexit
+import contextlib
+import functools
 import importlib
 from pathlib import Path
 
@@ -22,13 +25,14 @@ import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import seaborn as sns  # noqa: E402
+from IPython.display import Markdown, display  # noqa: E402
 from keras import layers  # noqa: E402
 
 from cnnkit import anatomy, data, models, plots  # noqa: E402
 from cnnkit.data import load_dataset  # noqa: E402
-from cnnkit.evidence import claims, fact  # noqa: E402
+from cnnkit.evidence import claims  # noqa: E402
 from cnnkit.evidence.experiment import run_experiment  # noqa: E402
-from cnnkit.lab import store  # noqa: E402
+from cnnkit.lab import store, sweeps  # noqa: E402
 from cnnkit.lab.config import RunConfig  # noqa: E402
 from cnnkit.lab.training import train  # noqa: E402
 from cnnkit.models import create_model  # noqa: E402
@@ -37,51 +41,42 @@ __all__ = ["PROFILE", "keras", "layers", "np", "pd", "plt", "sns", "anatomy", "d
 __all__ += ["load_dataset", "create_model", "RunConfig", "train", "findings", "run_here", "show", "tell", "say"]
 
 PROFILE = store.profile()
+_SAID = set()  # what a page has said of missing runs: it says it once
 
 
 def list_experiments():
-    """Return the names of all experiments, sorted: every file of a chapter but `facts.py`.
-
-    Raises:
-        ValueError: If two chapters have an experiment of one name.
-    """
-    names = sorted(path.stem for path in _files())
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"Expected an experiment's name only once. Received: {', '.join(twice)} twice. Rename a file.")
-    return names
+    """Return the sorted names of all experiments: every file of a chapter but `facts.py`."""
+    return sorted(_files())
 
 
 def load_experiment(name):
-    """Return the `EXPERIMENT` of `cnnkit/course/<chapter>/<name>.py`.
-
-    Raises:
-        ValueError: If there is none (the message lists the names), or the file holds none of that name.
-    """
+    """Return the `EXPERIMENT` of `cnnkit/course/<chapter>/<name>.py`; a ValueError lists the names if there is none."""
     if name not in list_experiments():
         raise ValueError(f"Expected an experiment out of {', '.join(list_experiments())}. Received: {name!r}.")
-    path = next(path for path in _files() if path.stem == name)
-    experiment = getattr(importlib.import_module(f"{__name__}.{path.parent.name}.{name}"), "EXPERIMENT", None)
-    if getattr(experiment, "name", None) != name:
-        raise ValueError(f"Expected EXPERIMENT of the name {name!r} in {path.name}. Received: {experiment!r:.80}.")
+    experiment = importlib.import_module(f"{__name__}.{chapter_of(name)}.{name}").EXPERIMENT
+    if experiment.name != name:
+        raise ValueError(f"Expected EXPERIMENT of the name {name!r} in {name}.py. Received: {experiment.name!r}.")
     return experiment
 
 
 def chapter_of(name):
     """Return the chapter, a folder's name, that an experiment belongs to."""
-    return next(path.parent.name for path in _files() if path.stem == name)
+    return _files()[name].parent.name
 
 
 def list_facts():
     """Return all `Fact`s of all chapters, by ledger number and id."""
-    for folder in __path__:
-        for path in sorted(Path(folder).glob("*/facts.py")):
-            importlib.import_module(f"{__name__}.{path.parent.name}.facts")
-    return sorted(fact.FACTS, key=lambda one: (one.ledger, one.id))
+    chapters = sorted(path.parent.name for path in Path(__path__[0]).glob("*/facts.py"))
+    facts = [one for name in chapters for one in importlib.import_module(f"{__name__}.{name}.facts").FACTS]
+    return sorted(facts, key=lambda one: (one.ledger, one.id))
 
 
 def _files():
-    files = [path for folder in __path__ for path in Path(folder).glob("*/*.py")]
-    return [path for path in files if path.stem != "facts" and not path.stem.startswith("_")]
+    paths = [path for path in Path(__path__[0]).glob("*/[!_]*.py") if path.stem != "facts"]
+    files = {path.stem: path for path in paths}
+    if twice := set(paths) - set(files.values()):
+        raise ValueError(f"Expected an experiment's name only once. Received: {twice.pop()} as well. Rename a file.")
+    return files
 
 
 def findings(name):
@@ -91,43 +86,47 @@ def findings(name):
 
 def run_here(name):
     """Return an experiment's findings in this profile; in smoke its small version is trained here and now."""
-    return run_experiment(load_experiment(name)) if PROFILE == "smoke" else findings(name)
+    return run_experiment(load_experiment(name), client=_cluster()) if PROFILE == "smoke" else findings(name)
+
+
+@functools.cache
+def _cluster():
+    """Return the one cluster of this process."""
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(sweeps.cluster())
 
 
 def show(found, *stems):
-    """Draw figures of an experiment; what is being measured again is said instead.
-
-    Args:
-        found: `Findings`.
-        *stems: Names of its figures, e.g. `"accuracy_cifar10"`; all where none is given.
-    """
-    if not found.complete:
-        say(f"*{found.experiment.name} is being measured again.*")
+    """Draw figures of `Findings`, such as `"accuracy_cifar10"` (all where no stem is given), or say what is missing."""
+    if _is_open(found):
         return
     figures = found.figures()
-    if unknown := [stem for stem in stems if stem not in figures]:
-        raise ValueError(f"Expected figures out of {', '.join(figures)}. Received: {', '.join(unknown)}.")
-    for stem, drawn in figures.items():
-        if stems and stem not in stems:
-            plt.close(drawn.get_figure(root=True))
-        else:
-            plots.mark_profile(drawn.get_figure(root=True), found.profile)
+    for stem in stems or figures:
+        plots.mark_profile(figures[stem], found.profile)
+    for stem in set(figures) - set(stems or figures):
+        plt.close(figures[stem].get_figure(root=True))
     plt.show()
 
 
 def tell(found):
-    """Show an experiment's table, what belongs under it, and its verdicts; or that it is being measured again."""
-    if not found.complete:
-        way_on = f"`make sweeps EXPERIMENT={found.experiment.name} PROFILE=full` trains what is missing."
-        say(f"*{found.experiment.name}: {found.gap()}.* {way_on}")
+    """Show the table of `Findings`, what belongs under it, and its verdicts, or say what is missing."""
+    if _is_open(found):
         return
     say(plots.markdown_table(plots.readable(found.table())), *found.notes())
     if rows := found.verdicts():
         print(plots.tell_verdicts(claims.as_table(rows), indent=""))
 
 
+def _is_open(found):
+    """Return whether runs are missing, and say it once."""
+    gap = f"*{found.experiment.name}: {found.gap()}.*"
+    if not found.complete and gap not in _SAID:
+        _SAID.add(gap)
+        say(f"{gap} `make sweeps EXPERIMENT={found.experiment.name} PROFILE={found.profile}` trains it.")
+    return not found.complete
+
+
 def say(*sentences):
     """Show sentences as Markdown, a paragraph each."""
-    from IPython.display import Markdown, display  # a notebook has it
-
     display(Markdown("\n\n".join(sentences)))
