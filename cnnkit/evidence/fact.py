@@ -1,8 +1,13 @@
-"""Facts: sentences of articles and papers that a computation decides, the list of all, and their verdicts.
+"""Facts: sentences of articles and papers that a computation decides, and their verdicts.
 
-To add one, write into `course/<chapter>/facts.py` a function that takes the figure from the thing itself (a Keras
-layer, its gradient), under `@fact(...)`, with the sentence as its docstring. `make results` then writes its line of
-`results/claims.csv`. A figure is exact, or rounded: nine of its digits must be the same on every machine.
+To add one, write its row into the `FACTS` of `course/<chapter>/facts.py`: what is said, then how it is decided.
+
+    Fact("pool-2-at-1", 18, "Pooling 6×6 pixels with 2×2 windows at stride 1 gives 4×4.",
+         lambda: positions(6, layers.MaxPooling1D(2, 1)), "positions a side", 4),
+
+Take the figure from the thing itself (a Keras layer, its gradient), in a function of its own where it takes more than
+an expression. `make results` then writes its line of `results/claims.csv`. A figure is exact, or rounded: nine of its
+digits must be the same on every machine.
 """
 
 import dataclasses
@@ -10,53 +15,32 @@ import functools
 import math
 from collections.abc import Callable
 
-ARTICLES = "popular articles"
-FACTS = []  # every fact whose file has been imported; `course.list_facts()` imports all files
-
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
     """A sentence that a computation decides.
 
     Args:
-        id, ledger, text, source: As of a `claims.Claim`.
+        id, ledger, text: As of a `claims.Claim`.
         compute: Function `() -> number`: the figure.
-        unit: String, what the figure counts.
+        unit: What the figure counts.
         holds: The figure that the text states, or a function `(figure) -> Boolean`.
-        condition: String, under which alone the text is true; None if it simply is or is not.
+        source: As of a `claims.Claim`. The default is for what one of the ledger's articles says, and for nothing else.
+        condition: Under which alone the text is true; None if it simply is or is not.
     """
 
     id: str
     ledger: int
     text: str
-    source: str
     compute: Callable
     unit: str
     holds: float | Callable
+    source: str = "popular articles"
     condition: str | None = None
 
-
-def fact(ledger, *, unit, holds, source=ARTICLES, condition=None):
-    """Append a function `() -> number` to `FACTS`: its name is the fact's id, its docstring the text; a decorator.
-
-    Args: As of `Fact`. The default source is for what one of the ledger's articles says, and for nothing else.
-    Raises:
-        ValueError: If there is a fact of that id, or the function has no docstring.
-    """
-
-    def decorate(compute):
-        name = compute.__name__.replace("_", "-")
-        if twin := next((known for known in FACTS if known.id == name), None):
-            raise ValueError(
-                f"Expected a fact's id only once. Received: {name} in {compute.__module__}, after that of "
-                f"{twin.compute.__module__}. Rename one of the functions."
-            )
-        if not compute.__doc__:
-            raise ValueError(f"Expected a fact's text as its docstring. Received: none for {name}. Write the sentence.")
-        FACTS.append(Fact(name, ledger, " ".join(compute.__doc__.split()), source, compute, unit, holds, condition))
-        return compute
-
-    return decorate
+    @functools.cached_property
+    def figure(self):
+        return float(self.compute())
 
 
 def check(fact):
@@ -68,7 +52,7 @@ def check(fact):
     Raises:
         ValueError: If the figure is not a finite number.
     """
-    figure = _figure(fact)
+    figure = fact.figure
     if not math.isfinite(figure):
         raise ValueError(f"Expected a finite figure of the fact {fact.id}. Received: {figure}. Mend its computation.")
     fine = fact.holds(figure) if callable(fact.holds) else figure == fact.holds
@@ -76,8 +60,3 @@ def check(fact):
     row = {name: getattr(fact, name) for name in ("id", "ledger", "text", "source")} | {"experiment": ""}
     reason = fact.condition if verdict == "CONDITIONAL" else "computed"
     return row | {"effect": figure, "unit": fact.unit, "verdict": verdict, "reason": reason}
-
-
-@functools.cache
-def _figure(fact):
-    return float(fact.compute())

@@ -2,12 +2,15 @@
 
 import numpy as np
 from keras import layers, ops
+from scipy.special import expit, softmax
 
 from cnnkit import from_scratch as fs
-from cnnkit.evidence.fact import fact
+from cnnkit.evidence.fact import Fact
 
 IOFFE = "Ioffe and Szegedy 2015, sec. 3.3"
-KRIZHEVSKY = "Krizhevsky et al. 2012, sec. 3.1"
+
+# Scores and one-hot targets of four images and three classes
+SCORES, TARGETS = np.random.default_rng(1).normal(size=(4, 3)), np.eye(3)[[0, 2, 1, 1]]
 
 
 def autodiff(function, *arrays, upstream=None):
@@ -20,147 +23,60 @@ def autodiff(function, *arrays, upstream=None):
     return [gradient.numpy() for gradient in tape.gradient(y, variables, output_gradients=upstream)]
 
 
-# Activations
-
-
 def slopes(activation):
     """The slopes of an activation function at -8 to 8, its 0 included."""
     return autodiff(getattr(ops, activation), np.arange(-512, 513) / 64)[0]
 
 
-@fact(25, unit="is the greatest slope", holds=0.25)
-def sigmoid_slope():
-    """The slope of the sigmoid is at most ¼."""
-    return slopes("sigmoid").max()
-
-
-@fact(25, unit="times flatter at 8 than at 0", holds=lambda times: times > 100, source=KRIZHEVSKY)
-def sigmoid_saturates():
-    """The sigmoid saturates: far from 0 it is nearly flat."""
-    slope = slopes("sigmoid")
-    return round(slope.max() / slope[-1], 3)
-
-
-@fact(25, unit="is the greatest slope", holds=lambda slope: slope < 1)
-def tanh_slope():
-    """The slope of tanh is below 1 everywhere."""
-    return slopes("tanh").max()
-
-
-@fact(25, unit="different slopes", holds=lambda kinds: kinds > 2)
-def relu_slopes():
-    """The slope of ReLU takes all values in [0, 1]."""
-    return len(np.unique(slopes("relu")))
-
-
-# Backpropagation
-
-
-def window_gradients(pool):
-    """The gradient of each pixel of an image of different values that is pooled by 2×2, and the pixels that win."""
+def other_gradients(pool, expected):
+    """How many of 8×8 pixels, pooled by 2×2, have a gradient that is not as expected `(whether a pixel wins)`."""
     x = np.random.default_rng(1).permutation(64).reshape(1, 8, 8, 1).astype("float64")
-    wins = x == np.kron(ops.convert_to_numpy(ops.max_pool(x, 2)), np.ones((1, 2, 2, 1)))
-    return autodiff(lambda x: pool(x, 2), x)[0], wins
+    wins = x == np.kron(ops.max_pool(x, 2), np.ones((1, 2, 2, 1)))
+    return (autodiff(lambda x: pool(x, 2), x)[0] != expected(wins)).sum()
 
 
-@fact(26, unit="of 64 pixels get another gradient", holds=0, source="popular articles; cs231n")
-def max_pooling_routes():
-    """Max pooling sends the gradient to each window's largest pixel, and to it alone."""
-    gradient, wins = window_gradients(ops.max_pool)
-    return (gradient != wins).sum()
-
-
-@fact(26, unit="of 64 pixels get another gradient", holds=0)
-def mean_pooling_spreads():
-    """Mean pooling spreads the gradient evenly: each of 2×2 pixels gets a quarter."""
-    return (window_gradients(ops.average_pool)[0] != 0.25).sum()
-
-
-@fact(26, unit="of 5 gradients are autodiff's, to 1 in 10,000,000", holds=5)
-def backpropagation_formulas():
-    """The formulas of backpropagation through convolution, max and mean pooling give the right gradients."""
+def right_from_scratch():
+    """How many gradients of `from_scratch`, through convolution (three) and max and mean pooling, are autodiff's."""
     rng = np.random.default_rng(1)
     x, w, b = (rng.normal(size=shape) for shape in ((2, 8, 8, 3), (3, 3, 3, 4), 4))
-
-    def agree(forward, backward, reference, *arrays):
+    right = 0
+    for forward, backward, reference, arrays in [
+        (fs.conv2d, fs.conv2d_backward, lambda x, w, b: ops.conv(x, w) + b, (x, w, b)),
+        (fs.max_pool2d, fs.max_pool2d_backward, lambda x: ops.max_pool(x, 2), (x,)),
+        (fs.mean_pool2d, fs.mean_pool2d_backward, lambda x: ops.average_pool(x, 2), (x,)),
+    ]:
         y, cache = forward(*arrays)
         dy = rng.normal(size=y.shape)
-        grads, expected = backward(dy, cache), autodiff(reference, *arrays, upstream=dy)
-        pairs = zip(grads if isinstance(grads, tuple) else (grads,), expected, strict=True)
-        return sum(np.abs(dx - right).max() < 1e-7 * np.abs(right).max() for dx, right in pairs)
-
-    return (
-        agree(fs.conv2d, fs.conv2d_backward, lambda x, w, b: ops.conv(x, w) + b, x, w, b)
-        + agree(fs.max_pool2d, fs.max_pool2d_backward, lambda x: ops.max_pool(x, 2), x)
-        + agree(fs.mean_pool2d, fs.mean_pool2d_backward, lambda x: ops.average_pool(x, 2), x)
-    )
+        found, expected = backward(dy, cache), autodiff(reference, *arrays, upstream=dy)
+        for dx, best in zip(found if len(arrays) > 1 else [found], expected, strict=True):
+            right += np.abs(dx - best).max() < 1e-7 * np.abs(best).max()
+    return right
 
 
-# Outputs
-
-
-def logits():
-    """Scores and one-hot targets of four images and three classes."""
-    return np.random.default_rng(1).normal(size=(4, 3)), np.eye(3)[[0, 2, 1, 1]]
-
-
-@fact(27, unit="of 12 outputs agree", holds=12, condition="for sigmoids and squared error; softmax has p − y")
-def output_gradient_of_sigmoid():
-    """The gradient at an output a, wrong by e, is a (1 − a) e."""
-    z, y = logits()
-    a = ops.convert_to_numpy(ops.sigmoid(z))
-    gradient = autodiff(lambda z: ops.sum((ops.sigmoid(z) - y) ** 2) / 2, z)[0]
-    return np.isclose(gradient, a * (1 - a) * (a - y)).sum()
-
-
-@fact(27, unit="of 12 outputs agree", holds=12, source="computed")
-def output_gradient_of_softmax():
-    """The gradient at an output of softmax with cross-entropy is p − y."""
-    z, y = logits()
-    gradient = autodiff(lambda z: ops.sum(ops.categorical_crossentropy(y, z, from_logits=True)), z)[0]
-    return np.isclose(gradient, ops.convert_to_numpy(ops.softmax(z)) - y).sum()
-
-
-# Without activations
+def agree(loss, gradient):
+    """How many outputs have that gradient of a loss at the `SCORES`."""
+    return np.isclose(autodiff(loss, SCORES)[0], gradient).sum()
 
 
 def two_convolutions(x, bend=lambda x: x):
-    """Two convolutions in float64 by Keras, with a function in between; and their kernels, from a fixed seed."""
+    """Two convolutions in float64 by Keras, of fixed kernels, with a function in between."""
     rng = np.random.default_rng(1)
-    kernels = [rng.normal(0, 0.2, shape) for shape in ((3, 3, 1, 4), (3, 3, 4, 6))]
-    return ops.convert_to_numpy(ops.conv(bend(ops.conv(x, kernels[0])), kernels[1])), kernels
+    first, second = (rng.normal(0, 0.2, shape) for shape in ((3, 3, 1, 4), (3, 3, 4, 6)))
+    return ops.convert_to_numpy(ops.conv(bend(ops.conv(x, first)), second))
 
 
-def folded(kernels):
-    """The one kernel that two together are: the first ones are pictures over which the second ones slide, turned."""
-    first, second = kernels
-    pictures = first.transpose(2, 0, 1, 3)
-    wide, _ = fs.conv2d(pictures, second, np.zeros(second.shape[-1]), padding=len(second) - 1, flip=True)
-    return wide.transpose(1, 2, 0, 3)
+def not_one(bend=lambda x: x):
+    """How many outputs of the two are not those of one kernel: of what they make of one bright pixel, turned."""
+    kernel = two_convolutions(np.pad([[1.0]], 4)[None, :, :, None])[0, ::-1, ::-1, None]
+    x = np.random.default_rng(2).normal(size=(1, 12, 12, 1))
+    return (np.abs(two_convolutions(x, bend) - ops.conv(x, kernel)) > 1e-5).sum()
 
 
 def not_additive(pool):
     """How many outputs f(x + y) of convolution, pooling, convolution are not f(x) + f(y)."""
     x, y = np.random.default_rng(2).normal(size=(2, 1, 14, 14, 1))
-    fx, fy, both = (two_convolutions(image, pool)[0] for image in (x, y, x + y))
+    fx, fy, both = (two_convolutions(image, pool) for image in (x, y, x + y))
     return (np.abs(both - fx - fy) > 1e-5).sum()
-
-
-@fact(32, unit="of 384 outputs differ by more than 0.00001", holds=0, source="computed")
-def convolutions_fold():
-    """Without activations two convolutions are one."""
-    x = np.random.default_rng(2).normal(size=(1, 12, 12, 1))
-    outputs, kernels = two_convolutions(x)
-    return (np.abs(outputs - ops.convert_to_numpy(ops.conv(x, folded(kernels)))) > 1e-5).sum()
-
-
-@fact(32, unit="of 96 outputs are not additive", holds=0, condition="without max pooling, itself an activation")
-def no_activation_is_linear():
-    """A convolutional network without activations is linear, and so separates classes by planes only."""
-    return not_additive(lambda x: ops.average_pool(x, 2))
-
-
-# Batch normalization
 
 
 def normalised(factor, epsilon=0):
@@ -172,14 +88,49 @@ def normalised(factor, epsilon=0):
     return y, autodiff(lambda w: norm(ops.conv(x, w), training=True), factor * w, upstream=upstream)[0]
 
 
-@fact(33, unit="of 2,048 outputs change by over a billionth", holds=0, source=f"popular articles; {IOFFE}")
-def batch_norm_undoes_scale():
-    """Batch normalization undoes the scale of the weights before it (× 10, without ε)."""
-    return (np.abs(normalised(10)[0] - normalised(1)[0]) > 1e-9).sum()
-
-
-@fact(33, unit="times the gradient", holds=lambda ratio: abs(ratio - 0.1) < 1e-9, source=IOFFE)
-def batch_norm_gradient():
-    """Batch normalization divides the gradient of weights before it by their scale (× 10, without ε)."""
-    large, small = (np.linalg.norm(normalised(factor)[1]) for factor in (10, 1))
-    return round(large / small, 9)  # beyond, machines round differently
+FACTS = [
+    # Activations
+    Fact("sigmoid-slope", 25, "The slope of the sigmoid is at most ¼.",
+         lambda: slopes("sigmoid").max(), "is the greatest slope", 0.25),
+    Fact("sigmoid-saturates", 25, "The sigmoid saturates: far from 0 it is nearly flat.",
+         lambda: round(slopes("sigmoid").max() / slopes("sigmoid")[-1], 3), "times flatter at 8 than at 0",
+         lambda times: times > 100, source="Krizhevsky et al. 2012, sec. 3.1"),
+    Fact("tanh-slope", 25, "The slope of tanh is below 1 everywhere.",
+         lambda: slopes("tanh").max(), "is the greatest slope", lambda slope: slope < 1),
+    Fact("relu-slopes", 25, "The slope of ReLU takes all values in [0, 1].",
+         lambda: len(np.unique(slopes("relu"))), "different slopes", lambda kinds: kinds > 2),
+    # Backpropagation
+    Fact("max-pooling-routes", 26, "Max pooling sends the gradient to each window's largest pixel, and to it alone.",
+         lambda: other_gradients(ops.max_pool, lambda wins: wins), "of 64 pixels get another gradient", 0,
+         source="popular articles; cs231n"),
+    Fact("mean-pooling-spreads", 26, "Mean pooling spreads the gradient evenly: each of 2×2 pixels gets a quarter.",
+         lambda: other_gradients(ops.average_pool, lambda wins: 0.25), "of 64 pixels get another gradient", 0),
+    Fact("backpropagation-formulas", 26,
+         "The formulas of backpropagation through convolution, max and mean pooling give the right gradients.",
+         right_from_scratch, "of 5 gradients are autodiff's, to 1 in 10,000,000", 5),
+    # Outputs
+    Fact("output-gradient-of-sigmoid", 27, "The gradient at an output a, wrong by e, is a (1 − a) e.",
+         lambda: agree(lambda z: ops.sum((ops.sigmoid(z) - TARGETS) ** 2) / 2,
+                       expit(SCORES) * (1 - expit(SCORES)) * (expit(SCORES) - TARGETS)),
+         "of 12 outputs agree", 12, condition="for sigmoids and squared error; softmax has p − y"),
+    Fact("output-gradient-of-softmax", 27, "The gradient at an output of softmax with cross-entropy is p − y.",
+         lambda: agree(lambda z: ops.sum(ops.categorical_crossentropy(TARGETS, z, from_logits=True)),
+                       softmax(SCORES, axis=1) - TARGETS),
+         "of 12 outputs agree", 12, source="computed"),
+    # Without activations
+    Fact("convolutions-fold", 32, "Without activations two convolutions are one.",
+         not_one, "of 384 outputs differ by more than 0.00001", 0, source="computed"),
+    Fact("no-activation-is-linear", 32,
+         "A convolutional network without activations is linear, and so separates classes by planes only.",
+         lambda: not_additive(lambda x: ops.average_pool(x, 2)), "of 96 outputs are not additive", 0,
+         condition="without max pooling, itself an activation"),
+    # Batch normalization
+    Fact("batch-norm-undoes-scale", 33,
+         "Batch normalization undoes the scale of the weights before it (× 10, without ε).",
+         lambda: (np.abs(normalised(10)[0] - normalised(1)[0]) > 1e-9).sum(),
+         "of 2,048 outputs change by over a billionth", 0, source=f"popular articles; {IOFFE}"),
+    Fact("batch-norm-gradient", 33,
+         "Batch normalization divides the gradient of weights before it by their scale (× 10, without ε).",
+         lambda: round(np.linalg.norm(normalised(10)[1]) / np.linalg.norm(normalised(1)[1]), 9),
+         "times the gradient", lambda ratio: abs(ratio - 0.1) < 1e-9, source=IOFFE),
+]  # fmt: skip

@@ -4,8 +4,10 @@ import numpy as np
 from keras import layers
 
 from cnnkit.course.convolution.facts import positions
-from cnnkit.evidence.fact import fact
+from cnnkit.evidence.fact import Fact
 from cnnkit.lab.feeding import Batches
+
+GRADIENTS = np.arange(10.0)  # of ten images; a batch is drawn with replacement
 
 
 def batches(images, batch_size):
@@ -15,45 +17,20 @@ def batches(images, batch_size):
     return [len(fed[step][0]) for step in range(len(fed))]
 
 
-@fact(20, unit="steps an epoch", holds=8)
-def steps_of_64():
-    """500 images in batches of 64 are 8 steps."""
-    return len(batches(500, 64))
-
-
-@fact(20, unit="images", holds=52)
-def last_of_64():
-    """500 images in batches of 64: the last batch has 52."""
-    return batches(500, 64)[-1]
-
-
-@fact(20, unit="steps an epoch", holds=8)
-def steps_of_32():
-    """500 images in batches of 32 are 500 / 64, so 8 steps."""
-    return len(batches(500, 32))
-
-
-@fact(20, unit="images", holds=20, source="computed")
-def last_of_32():
-    """500 images in batches of 32: the last of 16 has 20."""
-    return batches(500, 32)[-1]
-
-
-@fact(20, unit="images an epoch, in batches of 32", holds=32)
-def epoch_is_a_batch():
-    """An epoch is one batch."""
-    return sum(batches(500, 32))
-
-
-@fact(21, unit="patches that do not overlap", holds=16)
-def patches_of_64():
-    """An image of 256×256 has 16 patches of 64×64."""
-    return positions(256, layers.Conv1D(1, 64, strides=64)) ** 2
-
-
-@fact(39, unit="times the variance, by algebra, whatever the gradients", holds=lambda factor: factor > 1)
-def batch_variance():
-    """A larger batch has gradients of larger variance (two images instead of one)."""
-    one = np.arange(10.0)  # of ten images; a batch is drawn with replacement
-    two = (one[:, None] + one) / 2
-    return two.var() / one.var()
+FACTS = [
+    Fact("steps-of-64", 20, "500 images in batches of 64 are 8 steps.",
+         lambda: len(batches(500, 64)), "steps an epoch", 8),
+    Fact("last-of-64", 20, "500 images in batches of 64: the last batch has 52.",
+         lambda: batches(500, 64)[-1], "images", 52),
+    Fact("steps-of-32", 20, "500 images in batches of 32 are 500 / 64, so 8 steps.",
+         lambda: len(batches(500, 32)), "steps an epoch", 8),
+    Fact("last-of-32", 20, "500 images in batches of 32: the last of 16 has 20.",
+         lambda: batches(500, 32)[-1], "images", 20, source="computed"),
+    Fact("epoch-is-a-batch", 20, "An epoch is one batch.",
+         lambda: sum(batches(500, 32)), "images an epoch, in batches of 32", 32),
+    Fact("patches-of-64", 21, "An image of 256×256 has 16 patches of 64×64.",
+         lambda: positions(256, layers.Conv1D(1, 64, strides=64)) ** 2, "patches that do not overlap", 16),
+    Fact("batch-variance", 39, "A larger batch has gradients of larger variance (two images instead of one).",
+         lambda: ((GRADIENTS[:, None] + GRADIENTS) / 2).var() / GRADIENTS.var(),
+         "times the variance, by algebra, whatever the gradients", lambda factor: factor > 1),
+]  # fmt: skip

@@ -11,14 +11,15 @@ from keras import layers, ops
 from PIL import ImageFilter
 
 from cnnkit import anatomy, from_scratch, models
-from cnnkit.evidence.fact import fact
+from cnnkit.evidence.fact import Fact
 
 SIMONYAN = "Simonyan and Zisserman 2014, sec. 2.3"
-TWICE = "pixels lie in more than one window"
+SIDES = list(itertools.product(range(5, 17), range(1, 6)))  # of an image and a kernel
 
 # Whole numbers keep floating-point arithmetic exact, so that a position is equal or it is not.
 KERNEL = np.arange(1.0, 10).reshape(3, 3)
 IMAGE = np.random.default_rng(1).integers(0, 10, (7, 7)).astype("float64")
+CONVOLVED = scipy.signal.convolve(IMAGE, KERNEL, "valid", "direct")
 
 
 def positions(size, layer):
@@ -31,122 +32,28 @@ def count(input_shape, *stack):
     return keras.Sequential([keras.Input(input_shape), *stack]).count_params()
 
 
-def convolved(image, kernel):
-    """What Keras's convolution makes of an image `(height, width)`."""
-    y = ops.conv(image[None, :, :, None], np.ascontiguousarray(kernel)[:, :, None, None])
-    return ops.convert_to_numpy(y)[0, :, :, 0]
-
-
-# Stacked 3×3 convolutions, and what a unit sees
-
-
-@functools.cache
 def field(*kernel_sizes, padding="valid"):
     """The side of the box of pixels that have a gradient on the centre unit of a stack of convolutions, as measured."""
-    stack = [layers.Conv2D(1, size, padding=padding) for size in kernel_sizes]
-    model = keras.Sequential([keras.Input((21, 21, 1)), *stack])
+    model = keras.Sequential([keras.Input((21, 21, 1))])
+    for size in kernel_sizes:
+        model.add(layers.Conv2D(1, size, padding=padding))
     rows, _ = anatomy.gradient_box(model, model.layers[-1].name)
     return rows.stop - rows.start
 
 
-@fact(14, unit="pixels a side", holds=5, source=f"popular articles; {SIMONYAN}")
-def two_3x3_see():
-    """Two 3×3 convolutions see as much as one 5×5."""
-    return field(3, 3)
+def reach():
+    """The rank of what the 27 weights of three 3×3 kernels change of the 7×7 kernel that they are together."""
+    pairs = itertools.combinations(np.random.default_rng(1).normal(size=(3, 3, 3)), 2)
+    units = np.eye(9).reshape(9, 3, 3)
+    convolve = scipy.signal.convolve
+    return np.linalg.matrix_rank([convolve(convolve(*pair), unit).ravel() for pair in pairs for unit in units])
 
 
-@fact(14, unit="pixels a side", holds=7, source=f"popular articles; {SIMONYAN}")
-def three_3x3_see():
-    """Three 3×3 convolutions see as much as one 7×7."""
-    return field(3, 3, 3)
-
-
-@fact(14, unit="of the weights of one 7×7", holds=27 / 49, source=SIMONYAN)
-def three_3x3_weights():
-    """Three 3×3 convolutions have 27C² weights, one 7×7 has 49C²."""
-    three = count((16, 16, 8), *(layers.Conv2D(8, 3, use_bias=False) for _ in range(3)))
-    return three / count((16, 16, 8), layers.Conv2D(8, 7, use_bias=False))
-
-
-@fact(14, unit="of the 49 dimensions of 7×7 kernels can be reached", holds=49)
-def three_3x3_reach():
-    """Three 3×3 convolutions give the same result as one 7×7 (one channel, nothing in between)."""
-
-    def moves(*kernels):  # what each of a layer's nine weights changes of the 7×7 kernel that the three together are
-        units = np.eye(9).reshape(9, 3, 3)
-        return [scipy.signal.convolve(scipy.signal.convolve(*kernels), unit).ravel() for unit in units]
-
-    a, b, c = np.random.default_rng(1).normal(size=(3, 3, 3))
-    return np.linalg.matrix_rank(moves(a, b) + moves(a, c) + moves(b, c))
-
-
-@fact(15, unit="pixels a side", holds=32)
-def field_recursion():
-    """Going back, r = (r − 1) stride + kernel: a unit of LeNet-5's C5 sees 32×32."""
+def seen_by_c5():
+    """The side of what a unit of LeNet-5's C5 sees, back from it by the recursion."""
     table = anatomy.layer_table(models.create_model("lenet5", (32, 32, 1), 10)).set_index("layer")
     windows = table.loc[:"C5"].query("kernel_size != ''")[["kernel_size", "strides"]]
     return functools.reduce(lambda r, window: (r - 1) * window[1] + window[0], windows.to_numpy()[::-1], 1)
-
-
-@fact(15, unit="pixels more", holds=0)
-def field_of_1x1():
-    """A 1×1 convolution does not change what a unit sees."""
-    return field(3, 1, 3) - field(3, 3)
-
-
-@fact(15, unit="pixels more in mid-image", holds=0, condition="not at the border: a corner unit sees 4×4, not 7×7")
-def field_of_padding():
-    """Padding does not change what a unit sees (three 3×3 convolutions)."""
-    return field(3, 3, 3, padding="same") - field(3, 3, 3)
-
-
-# Sizes
-
-
-@fact(16, unit="of 768 sizes differ", holds=0, source="popular articles; cs231n", condition="rounded down, as in Keras")
-def output_size():
-    """A convolution's output has the size (M − K + 2P) / S + 1."""
-    cases = itertools.product(range(5, 17), range(1, 5), range(1, 5), range(4))
-    return sum(positions(m + 2 * p, layers.Conv1D(1, k, s)) != (m - k + 2 * p) // s + 1 for m, k, s, p in cases)
-
-
-@fact(16, unit="of 60 sizes and kernels give another", holds=0)
-def narrow_and_wide():
-    """A narrow convolution gives N − K + 1, a wide one N + K − 1."""
-
-    def sizes(n, k):
-        return [positions(n + padding, layers.Conv1D(1, k)) for padding in (0, 2 * (k - 1))]
-
-    return sum(sizes(n, k) != [n - k + 1, n + k - 1] for n in range(5, 17) for k in range(1, 6))
-
-
-@fact(16, unit="of 60 convolutions change it", holds=0, condition="at stride 1; at stride S it gives N / S, rounded up")
-def same_keeps_size():
-    """Padding 'same' keeps the size."""
-    same = [layers.Conv1D(1, kernel, padding="same") for kernel in range(1, 6)]
-    return sum(positions(size, layer) != size for layer in same for size in range(5, 17))
-
-
-@fact(17, unit="of 144 even kernels keep it", holds=0, condition="with equal padding on both sides, unlike 'same'")
-def even_kernels():
-    """Kernels of an even side cannot keep the size."""
-    cases = itertools.product(range(6, 18), (2, 4, 6), range(4))
-    return sum(positions(n + 2 * p, layers.Conv1D(1, k)) == n for n, k, p in cases)
-
-
-# Pooling
-
-
-@fact(18, unit="positions a side", holds=3)
-def pool_2_at_2():
-    """Pooling 6×6 pixels with 2×2 windows at stride 2 gives 3×3."""
-    return positions(6, layers.MaxPooling1D(2, 2))
-
-
-@fact(18, unit="positions a side", holds=4)
-def pool_2_at_1():
-    """Pooling 6×6 pixels with 2×2 windows at stride 1 gives 4×4."""
-    return positions(6, layers.MaxPooling1D(2, 1))
 
 
 def pixels_pooled_twice(size, pool_size, stride):
@@ -155,92 +62,9 @@ def pixels_pooled_twice(size, pool_size, stride):
     return (from_scratch.mean_pool2d_backward(np.ones_like(y), cache) * pool_size**2 > 1.5).sum()
 
 
-@fact(18, unit=TWICE, holds=lambda twice: twice > 0)
-def pool_smaller_than_stride():
-    """Pooling overlaps when the window is smaller than the stride (here 2×2 at stride 3)."""
-    return pixels_pooled_twice(9, pool_size=2, stride=3)
-
-
-@fact(19, unit="positions a side", holds=2, condition="at stride 10, which is Keras's default; stride 1 gives 11×11")
-def pool_10():
-    """Pooling 20×20 pixels with windows of 10×10 gives 2×2."""
-    return positions(20, layers.MaxPooling1D(10))
-
-
-@fact(34, unit="parameters", holds=0, source="computed")
-def pooling_parameters():
-    """Pooling has no parameters of its own."""
-    return count((16, 16, 8), layers.MaxPooling2D(2))
-
-
-@fact(34, unit="parameters saved", holds=lambda saved: saved > 0, condition="only where the maps are flattened")
-def pooling_saves_flat():
-    """Pooling reduces the number of parameters (16×16×8 maps, ten classes)."""
-    plain = count((16, 16, 8), layers.Flatten(), layers.Dense(10))
-    return plain - count((16, 16, 8), layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(10))
-
-
-# What has parameters, and how many
-
-
-@fact(22, unit="parameters", holds=3_000_000)
-def image_parameters():
-    """A colour image of 1000×1000 pixels has 3 million parameters."""
-    return count((1000, 1000, 3), layers.Identity())
-
-
-@fact(22, unit="values", holds=3_000_000, source="computed")
-def image_values():
-    """A colour image of 1000×1000 pixels has 3 million values."""
-    return math.prod(keras.Input((1000, 1000, 3)).shape[1:])
-
-
-@fact(22, unit="weights", holds=3_000_000_000, source="computed")
-def image_dense_weights():
-    """A dense layer of 1,000 units on a colour image of 1000×1000 pixels has 3 billion weights."""
-    return anatomy.conv_params(3, 1000, (1000, 1000), use_bias=False)  # built in Keras, they would fill 12 GB
-
-
-@fact(23, unit="parameters, at each of 4 sizes", holds=16 * 6 * 5 * 5 + 16)
-def convolution_parameters():
-    """P filters of U×V on D maps have P·D·U·V + P parameters whatever the image's size (16 of 5×5 on 6: 2,416)."""
-    (parameters,) = {count((size, size, 6), layers.Conv2D(16, 5)) for size in (5, 14, 28, 32)}
-    return parameters
-
-
-@fact(23, unit="weights, its 120 biases not counted", holds=48_000)
-def dense_parameters():
-    """The weight matrix of a dense layer from n to m units has n·m entries (400 to 120: 48,000)."""
-    return count((400,), layers.Dense(120, use_bias=False))
-
-
-# Convolution and correlation
-
-
-@fact(24, unit="of 25 outputs differ from a true convolution's", holds=0)
-def layers_turn_kernels():
-    """A convolutional layer turns its kernel by 180°."""
-    return (convolved(IMAGE, KERNEL) != scipy.signal.convolve(IMAGE, KERNEL, "valid", "direct")).sum()
-
-
-@fact(24, unit="of 25 outputs differ", holds=0)
-def turning_does_not_matter():
-    """Where kernels are learnt, it does not matter whether they are turned: a turned kernel makes up for it."""
-    turned = convolved(IMAGE, KERNEL[::-1, ::-1])
-    return (turned != scipy.signal.convolve(IMAGE, KERNEL, "valid", "direct")).sum()
-
-
-@fact(24, unit="of 81 outputs differ", holds=0)
-def wide_commutes():
-    """Wide convolution is commutative."""
-
-    def wide(image, kernel):  # a true convolution of every overlap, by Keras
-        return convolved(np.pad(image, len(kernel) - 1), kernel[::-1, ::-1])
-
-    return (wide(IMAGE, KERNEL) != wide(KERNEL, IMAGE)).sum()
-
-
-# Kernels for pictures
+def convolved(image, kernel):
+    """What Keras's convolution makes of an image `(height, width)`."""
+    return np.squeeze(ops.conv(image[None, :, :, None], np.ascontiguousarray(kernel)[:, :, None, None]))
 
 
 def picture_kernel(name):
@@ -249,44 +73,104 @@ def picture_kernel(name):
     return np.reshape(weights, size) / scale
 
 
-@fact(30, unit="is the sum of Pillow's BLUR", holds=1)
-def blur_sums_to_1():
-    """A blurring kernel sums to 1."""
-    return picture_kernel("BLUR").sum()
-
-
-@fact(30, unit="is the sum of Pillow's EMBOSS", holds=0, condition="of this kernel; those that sum to 1 emboss, too")
-def emboss_sums_to_0():
-    """An embossing kernel sums to 0."""
-    return picture_kernel("EMBOSS").sum()
-
-
-@fact(30, unit="is the centre of Pillow's SHARPEN, whose others sum to −1", holds=2)
-def sharpen_centre():
-    """The centre of a sharpening kernel is 1 more than the others' sum, its sign left out."""
-    return picture_kernel("SHARPEN")[1, 1]
-
-
-# Where things are
-
-
 def changed_scores(head):
     """How many of ten scores change when one bright pixel of an 8×8 image moves."""
     model = keras.Sequential([keras.Input((8, 8, 1)), head, layers.Dense(10)])
     model.layers[-1].kernel.assign(np.arange(model.layers[-1].kernel.shape[0])[:, None] * np.arange(1, 11.0))
-    images = np.zeros((2, 8, 8, 1), "float32")
-    images[0, 2, 2], images[1, 5, 5] = 1, 1
-    here, there = ops.convert_to_numpy(model(images))
-    return (here != there).sum()
+    here, there = model(np.eye(64)[[2 * 8 + 2, 5 * 8 + 5]].reshape(2, 8, 8, 1))
+    return np.sum(here != there)
 
 
-@fact(67, unit="of 10 scores change when one moves", holds=0)
-def dense_ignores_place():
-    """A dense layer ignores where in the image things are."""
-    return changed_scores(layers.Flatten())
-
-
-@fact(67, unit="of 10 scores change when one moves", holds=0, source="computed")
-def average_ignores_place():
-    """Global average pooling ignores where in the image things are."""
-    return changed_scores(layers.GlobalAveragePooling2D())
+FACTS = [
+    # Stacked 3×3 convolutions, and what a unit sees
+    Fact("two-3x3-see", 14, "Two 3×3 convolutions see as much as one 5×5.",
+         lambda: field(3, 3), "pixels a side", 5, source=f"popular articles; {SIMONYAN}"),
+    Fact("three-3x3-see", 14, "Three 3×3 convolutions see as much as one 7×7.",
+         lambda: field(3, 3, 3), "pixels a side", 7, source=f"popular articles; {SIMONYAN}"),
+    Fact("three-3x3-weights", 14, "Three 3×3 convolutions have 27C² weights, one 7×7 has 49C².",
+         lambda: 3 * count((16, 16, 8), layers.Conv2D(8, 3, use_bias=False))
+         / count((16, 16, 8), layers.Conv2D(8, 7, use_bias=False)), "of the weights of one 7×7", 27 / 49,
+         source=SIMONYAN),
+    Fact("three-3x3-reach", 14,
+         "Three 3×3 convolutions give the same result as one 7×7 (one channel, nothing in between).",
+         reach, "of the 49 dimensions of 7×7 kernels can be reached", 49),
+    Fact("field-recursion", 15, "Going back, r = (r − 1) stride + kernel: a unit of LeNet-5's C5 sees 32×32.",
+         seen_by_c5, "pixels a side", 32),
+    Fact("field-of-1x1", 15, "A 1×1 convolution does not change what a unit sees.",
+         lambda: field(3, 1, 3) - field(3, 3), "pixels more", 0),
+    Fact("field-of-padding", 15, "Padding does not change what a unit sees (three 3×3 convolutions).",
+         lambda: field(3, 3, 3, padding="same") - field(3, 3, 3), "pixels more in mid-image", 0,
+         condition="not at the border: a corner unit sees 4×4, not 7×7"),
+    # Sizes
+    Fact("output-size", 16, "A convolution's output has the size (M − K + 2P) / S + 1.",
+         lambda: sum(positions(m + 2 * p, layers.Conv1D(1, k, s)) != (m - k + 2 * p) // s + 1
+                     for m, k, s, p in itertools.product(range(5, 17), range(1, 5), range(1, 5), range(4))),
+         "of 768 sizes differ", 0, source="popular articles; cs231n", condition="rounded down, as in Keras"),
+    Fact("narrow-and-wide", 16, "A narrow convolution gives N − K + 1, a wide one N + K − 1.",
+         lambda: sum([positions(n + pad, layers.Conv1D(1, k)) for pad in (0, 2 * k - 2)] != [n - k + 1, n + k - 1]
+                     for n, k in SIDES), "of 60 sizes and kernels give another", 0),
+    Fact("same-keeps-size", 16, "Padding 'same' keeps the size.",
+         lambda: sum(positions(n, layers.Conv1D(1, k, padding="same")) != n for n, k in SIDES),
+         "of 60 convolutions change it", 0, condition="at stride 1; at stride S it gives N / S, rounded up"),
+    Fact("even-kernels", 17, "Kernels of an even side cannot keep the size.",
+         lambda: sum(positions(n + 2 * p, layers.Conv1D(1, k)) == n
+                     for n, k, p in itertools.product(range(6, 18), (2, 4, 6), range(4))),
+         "of 144 even kernels keep it", 0, condition="with equal padding on both sides, unlike 'same'"),
+    # Pooling
+    Fact("pool-2-at-2", 18, "Pooling 6×6 pixels with 2×2 windows at stride 2 gives 3×3.",
+         lambda: positions(6, layers.MaxPooling1D(2, 2)), "positions a side", 3),
+    Fact("pool-2-at-1", 18, "Pooling 6×6 pixels with 2×2 windows at stride 1 gives 4×4.",
+         lambda: positions(6, layers.MaxPooling1D(2, 1)), "positions a side", 4),
+    Fact("pool-smaller-than-stride", 18,
+         "Pooling overlaps when the window is smaller than the stride (here 2×2 at stride 3).",
+         lambda: pixels_pooled_twice(9, pool_size=2, stride=3), "pixels lie in more than one window",
+         lambda twice: twice > 0),
+    Fact("pool-10", 19, "Pooling 20×20 pixels with windows of 10×10 gives 2×2.",
+         lambda: positions(20, layers.MaxPooling1D(10)), "positions a side", 2,
+         condition="at stride 10, which is Keras's default; stride 1 gives 11×11"),
+    Fact("pooling-parameters", 34, "Pooling has no parameters of its own.",
+         lambda: count((16, 16, 8), layers.MaxPooling2D(2)), "parameters", 0, source="computed"),
+    Fact("pooling-saves-flat", 34, "Pooling reduces the number of parameters (16×16×8 maps, ten classes).",
+         lambda: count((16, 16, 8), layers.Flatten(), layers.Dense(10))
+         - count((16, 16, 8), layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(10)), "parameters saved",
+         lambda saved: saved > 0, condition="only where the maps are flattened"),
+    # What has parameters, and how many
+    Fact("image-parameters", 22, "A colour image of 1000×1000 pixels has 3 million parameters.",
+         lambda: count((1000, 1000, 3), layers.Identity()), "parameters", 3_000_000),
+    Fact("image-values", 22, "A colour image of 1000×1000 pixels has 3 million values.",
+         lambda: math.prod(keras.Input((1000, 1000, 3)).shape[1:]), "values", 3_000_000, source="computed"),
+    Fact("image-dense-weights", 22,
+         "A dense layer of 1,000 units on a colour image of 1000×1000 pixels has 3 billion weights.",
+         lambda: anatomy.conv_params(3, 1000, (1000, 1000), use_bias=False),  # built in Keras, they would fill 12 GB
+         "weights", 3_000_000_000, source="computed"),
+    Fact("convolution-parameters", 23, "P filters of U×V on D maps have P·D·U·V + P parameters whatever the image's "
+         "size (16 of 5×5 on 6: 2,416).",
+         lambda: np.unique([count((size, size, 6), layers.Conv2D(16, 5)) for size in (5, 14, 28, 32)]).item(),
+         "parameters, at each of 4 sizes", 16 * 6 * 5 * 5 + 16),
+    Fact("dense-parameters", 23,
+         "The weight matrix of a dense layer from n to m units has n·m entries (400 to 120: 48,000).",
+         lambda: count((400,), layers.Dense(120, use_bias=False)), "weights, its 120 biases not counted", 48_000),
+    # Convolution and correlation
+    Fact("layers-turn-kernels", 24, "A convolutional layer turns its kernel by 180°.",
+         lambda: (convolved(IMAGE, KERNEL) != CONVOLVED).sum(), "of 25 outputs differ from a true convolution's", 0),
+    Fact("turning-does-not-matter", 24,
+         "Where kernels are learnt, it does not matter whether they are turned: a turned kernel makes up for it.",
+         lambda: (convolved(IMAGE, KERNEL[::-1, ::-1]) != CONVOLVED).sum(), "of 25 outputs differ", 0),
+    Fact("wide-commutes", 24, "Wide convolution is commutative.",
+         lambda: (convolved(np.pad(IMAGE, 2), KERNEL[::-1, ::-1])
+                  != convolved(np.pad(KERNEL, 6), IMAGE[::-1, ::-1])).sum(), "of 81 outputs differ", 0),
+    # Kernels for pictures
+    Fact("blur-sums-to-1", 30, "A blurring kernel sums to 1.",
+         lambda: picture_kernel("BLUR").sum(), "is the sum of Pillow's BLUR", 1),
+    Fact("emboss-sums-to-0", 30, "An embossing kernel sums to 0.",
+         lambda: picture_kernel("EMBOSS").sum(), "is the sum of Pillow's EMBOSS", 0,
+         condition="of this kernel; those that sum to 1 emboss, too"),
+    Fact("sharpen-centre", 30, "The centre of a sharpening kernel is 1 more than the others' sum, its sign left out.",
+         lambda: picture_kernel("SHARPEN")[1, 1], "is the centre of Pillow's SHARPEN, whose others sum to −1", 2),
+    # Where things are
+    Fact("dense-ignores-place", 67, "A dense layer ignores where in the image things are.",
+         lambda: changed_scores(layers.Flatten()), "of 10 scores change when one moves", 0),
+    Fact("average-ignores-place", 67, "Global average pooling ignores where in the image things are.",
+         lambda: changed_scores(layers.GlobalAveragePooling2D()), "of 10 scores change when one moves", 0,
+         source="computed"),
+]  # fmt: skip

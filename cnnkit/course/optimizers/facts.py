@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from cnnkit.evidence.fact import fact
+from cnnkit.evidence.fact import Fact
 
 
 def step_ratio(optimizer):
@@ -14,7 +14,9 @@ def step_ratio(optimizer):
     return far / near
 
 
-@fact(47, unit="times the step for 128 times the gradient", holds=lambda ratio: ratio < 2)
-def momentum_adapts():
-    """Momentum and plain gradient descent adapt the learning rate to each weight, as RMSprop and Adam do."""
-    return min(step_ratio(keras.optimizers.SGD(0.125, momentum=momentum)) for momentum in (0.0, 0.5))
+FACTS = [
+    Fact("momentum-adapts", 47,
+         "Momentum and plain gradient descent adapt the learning rate to each weight, as RMSprop and Adam do.",
+         lambda: min(step_ratio(keras.optimizers.SGD(0.125, momentum=momentum)) for momentum in (0.0, 0.5)),
+         "times the step for 128 times the gradient", lambda ratio: ratio < 2),
+]  # fmt: skip
