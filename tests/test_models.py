@@ -206,7 +206,7 @@ def test_impossible_input_shape_is_refused(input_shape):
 
 
 def test_an_image_that_no_backend_can_index_is_refused():
-    with pytest.raises(ValueError, match=r"at most 2,147,483,647 values. Received: .*99999.*29,999,400,003"):
+    with pytest.raises(ValueError, match=r"at most 2,147,483,647 values. Received: .*99999"):
         create_model("softmax", (99_999, 99_999, 3), 10)
 
 
@@ -361,8 +361,11 @@ class Subclass(keras.Model):
 MISTAKES = {
     "nothing": (lambda s, n: None, "return a keras.Model. Received: None.*return"),
     "a list": (lambda s, n: [keras.Input(s), layers.Dense(n)], r"return a keras.Model. Received: \["),
-    "no input": (lambda s, n: keras.Sequential([layers.Flatten(), layers.Dense(n)]), "begin with keras.Input.*Put"),
-    "subclass": (lambda s, n: Subclass(), "begin with keras.Input.*Subclass.*Functional"),
+    "no input": (
+        lambda s, n: keras.Sequential([layers.Flatten(), layers.Dense(n)]),
+        r"one input.*with \[\].*Begin with keras.Input",
+    ),
+    "subclass": (lambda s, n: Subclass(), r"one input.*Subclass with \[\].*Functional"),
     "other input": (lambda s, n: stack((784,), layers.Dense(n)), r"input of \(None, 28, 28, 1\).*\(None, 784\)"),
     "other colours": (lambda s, n: stack((28, 28, 3), layers.Dense(n)), r"\(None, 28, 28, 3\)"),
     "fixed batch": (
@@ -371,14 +374,14 @@ MISTAKES = {
     ),
     "integers in": (lambda s, n: stack(s, layers.Rescaling(1.0), layers.Dense(n), dtype="uint8"), "in floating point"),
     "two inputs": (two_inputs, "take one input"),
-    "two outputs": (two_outputs, "one output.*Received: 2 output"),
-    "named output": (named_output, "one output.*in a dict"),
-    "a class short": (lambda s, n: stack(s, layers.Dense(n - 1)), r"shape \(None, 10\). Received: \(None, 9\)"),
+    "two outputs": (two_outputs, r"one output.*Received: \['\(None, 10\) float32', "),
+    "named output": (named_output, "one output.*Received: {'logits': "),
+    "a class short": (lambda s, n: stack(s, layers.Dense(n - 1)), r"shape \(None, 10\).*Received: \(None, 9\)"),
     "not flat": (
         lambda s, n: keras.Sequential([keras.Input(s), layers.Conv2D(n, 3)]),
-        r"\(None, 10\). Received: \(None, 26, 26, 10\). Flatten or pool",
+        r"\(None, 10\).*Received: \(None, 26, 26, 10\) .*Flatten or pool",
     ),
-    "integers out": (as_integers, "logits in floating point. Received: int32"),
+    "integers out": (as_integers, r"logits .* floating point. Received: \(None, 10\) int32"),
     "softmax": (lambda s, n: stack(s, layers.Dense(n, "softmax")), "return logits. Received: softmax"),
     "softmax layer": (lambda s, n: stack(s, layers.Dense(n), layers.Softmax()), "return logits. Received: softmax"),
     "softmax operation": (softmax_operation, "return logits. Received: softmax"),

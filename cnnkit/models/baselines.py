@@ -8,13 +8,8 @@ from cnnkit.models.registry import register
 
 @register
 def softmax(input_shape, num_classes):
-    """Build softmax regression: one linear layer on the pixels. 7,850 parameters on 28×28×1, 10 classes.
+    """Build softmax regression: one linear layer on the pixels. 7,850 parameters on 28×28×1.
 
-    Args:
-        input_shape: `(height, width, channels)` in pixels, any size.
-        num_classes: Integer, at least 2.
-    Returns:
-        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
     Source: LeCun et al. 1998, sec. III.C.1, "linear classifier". Departs: softmax cross-entropy for its squared error.
     """
     return _perceptron("softmax", input_shape, num_classes)
@@ -22,19 +17,12 @@ def softmax(input_shape, num_classes):
 
 @register
 def mlp(input_shape, num_classes, *, units=(512,), activation="relu", dropout_rate=0.0, l2=0.0):
-    """Build a multi-layer perceptron. 407,050 parameters on 28×28×1, 10 classes, one hidden layer of 512.
+    """Build a multi-layer perceptron. 407,050 parameters on 28×28×1 with one hidden layer of 512.
 
     Args:
-        input_shape: `(height, width, channels)` in pixels, any size.
-        num_classes: Integer, at least 2.
         units: Sequence of positive integers, the hidden layers' sizes.
-        activation: Name of a Keras activation, after each hidden layer.
-        dropout_rate: Float in [0, 1), applied to each hidden layer's output.
+        activation, dropout_rate: Name of a Keras activation after each hidden layer, and float in [0, 1) on its output.
         l2: Float, at least 0: this times the sum of the squared weights, biases left out, is added to the loss.
-    Returns:
-        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
-    Raises:
-        ValueError: If `units` is not a sequence of positive integers, or an argument is none that Keras takes.
     Source: LeCun et al. 1998, sec. III.C.5, "one-hidden-layer network".
     Departs: ReLU, He's start of the hidden weights and softmax logits for its tanh.
     """

@@ -19,21 +19,16 @@ def caffe_quick(
     dropout_rate=0.0,
     kernel_initializer="he_normal",
 ):
-    """Build Caffe's quick CIFAR-10 network: three 5×5 convolutions. 145,578 parameters on 32×32×3, 10 classes.
+    """Build Caffe's quick CIFAR-10 network: three 5×5 convolutions. 145,578 parameters on 32×32×3.
 
     Args:
-        input_shape: `(height, width, channels)` in pixels; height and width at least 8.
-        num_classes: Integer, at least 2.
+        input_shape: Height and width at least 8.
         activation: Name of a Keras activation, after each convolution.
         pool_size: Integer, side of the pooling windows in pixels, 2 apart: 3 overlaps as published, 2 does not.
         batch_norm: Whether each convolution is batch-normalised before its activation (and then has no bias).
         lrn: Whether local response normalisation follows the first two activations, as in AlexNet.
         dropout_rate: Float in [0, 1), applied to the input of both dense layers.
         kernel_initializer: Name of a Keras initializer, for every convolution and dense layer.
-    Returns:
-        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
-    Raises:
-        ValueError: If height or width is less than 8.
     Source: BVLC/caffe, examples/cifar10/cifar10_quick_train_test.prototxt, after cuda-convnet.
     Departs: the mean image is not subtracted. He's start of the weights replaces Caffe's hand-set Gaussians (standard
         deviations from 0.0001 to 0.1), which fit one net, one activation and one schedule: here these are varied.

@@ -8,18 +8,10 @@ from cnnkit.models.registry import register, require_size
 
 @register
 def keras_mnist(input_shape, num_classes, *, dropout_rate=0.5):
-    """Build the keras.io MNIST convnet: two 3×3 convolutions and dropout. 34,826 parameters on 28×28×1, 10 classes.
+    """Build the keras.io MNIST convnet: two 3×3 convolutions and dropout. 34,826 parameters on 28×28×1.
 
-    Args:
-        input_shape: `(height, width, channels)` in pixels; height and width at least 10.
-        num_classes: Integer, at least 2.
-        dropout_rate: Float in [0, 1), applied to the flattened maps.
-    Returns:
-        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
-    Raises:
-        ValueError: If height or width is less than 10.
-    Source: keras.io, "Simple MNIST convnet" (F. Chollet, 2015).
-    Departs: logits for its softmax probabilities.
+    Height and width are at least 10. `dropout_rate` is that of the flattened maps.
+    Source: keras.io, "Simple MNIST convnet" (F. Chollet, 2015). Departs: logits for its softmax probabilities.
     """
     require_size("keras_mnist", input_shape, 10)
     x = pixels = keras.Input(input_shape, name="pixels")

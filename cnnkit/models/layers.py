@@ -12,17 +12,10 @@ serializable = keras.saving.register_keras_serializable(package="cnnkit")
 
 @serializable
 class LocalResponseNormalization(keras.layers.Layer):
-    """Divide each value by `(bias + alpha * sum of squares over `size` neighbouring channels) ** beta`.
+    """Divide `(..., channels)` by `(bias + alpha * sum of squares over `size` neighbouring channels) ** beta`.
 
-    Args:
-        size: Odd integer, channels in the sum, the value's own in the middle; at the edges only those that exist.
-        alpha: Float, weight of the sum (AlexNet does not divide it by `size`; Caffe does).
-        beta: Float, exponent.
-        bias: Positive float (`k` in the paper).
-    Input and output shape: `(..., channels)`, the same.
-    Raises:
-        ValueError: If `size` is not a positive odd integer, or `bias` is not positive.
-    Source: Krizhevsky et al. 2012, sec. 3.3; the defaults are its values.
+    `size` is odd; at the edges only the channels that exist count. AlexNet does not divide alpha by it (Caffe does).
+    Source: Krizhevsky et al. 2012, sec. 3.3; the defaults are its values, `bias` its k.
     """
 
     def __init__(self, size=5, alpha=1e-4, beta=0.75, bias=2.0, **kwargs):

@@ -1,7 +1,4 @@
-"""LeNet-5: as published in 1998, and as it is written today.
-
-Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", Proc. IEEE, 1998.
-"""
+"""LeNet-5, then and now: LeCun et al. 1998, "Gradient-based learning applied to document recognition", Proc. IEEE."""
 
 import keras
 import numpy as np
@@ -39,24 +36,16 @@ DIGITS = """
 
 @serializable
 def scaled_tanh(x):
-    """LeNet-5's squashing function `1.7159 tanh(2x / 3)`, element by element: it maps 1 to 1 and -1 to -1.
-
-    Source: LeCun et al. 1998, eq. 6 and appendix A. It bends most near ±1, so units work where they are not linear.
-    """
+    """LeNet-5's squashing function (eq. 6 and appendix A): it keeps 1 and -1, and bends most near them."""
     return 1.7159 * ops.tanh(x * (2 / 3))
 
 
 @serializable
 class SubSampling(keras.layers.Layer):
-    """Sum each window of a map, times one trainable coefficient, plus one trainable bias: LeNet-5's S2 and S4.
+    """Sum each window of a map, times one trainable coefficient, plus one trainable bias: S2 and S4 (sec. II.B).
 
-    The coefficient starts uniform in ±2.4 / window area (the paper's rule: fan-in of the unit), the bias at 0.
-
-    Args:
-        pool_size: Integer, side of the windows in pixels; they do not overlap, and a rest at the edge is dropped.
-    Input shape: `(batch, height, width, channels)`.
-    Output shape: `(batch, height // pool_size, width // pool_size, channels)`.
-    Source: LeCun et al. 1998, sec. II.B. The squashing function that follows is a layer of its own.
+    `(batch, height, width, channels)` -> `(batch, height // pool_size, width // pool_size, channels)`: a rest at the
+    edge is dropped. Coefficients start uniform in ±2.4 / window area (the paper's rule: fan-in), biases at 0.
     """
 
     def __init__(self, pool_size=2, **kwargs):
@@ -87,19 +76,11 @@ class SubSampling(keras.layers.Layer):
 
 @serializable
 class SparseConv2D(keras.layers.Layer):
-    """A convolution ('valid', stride 1) whose output maps each see only some of the input maps: LeNet-5's C3.
+    """A convolution ('valid', stride 1) whose output maps each see only some of the input maps: C3 (sec. II.B).
 
-    Only connected kernels are weights. They start uniform in ±2.4 / fan-in of their output map (the paper's rule),
-    the biases at 0.
-
-    Args:
-        connections: Table `(input maps, output maps)` of 0 and 1; 1 where the output map sees the input map.
-        kernel_size: Integer, side of the square kernels in pixels.
-    Input shape: `(batch, height, width, input maps)`.
-    Output shape: `(batch, height - kernel_size + 1, width - kernel_size + 1, output maps)`.
-    Raises:
-        ValueError: If the table is not two-dimensional, an output map sees no input, or the input has other maps.
-    Source: LeCun et al. 1998, sec. II.B and table I.
+    `(batch, height, width, input maps)` -> `(batch, height - kernel_size + 1, width - kernel_size + 1, output maps)`.
+    `connections` is a table `(input maps, output maps)`, 1 where the one sees the other. Only connected kernels are
+    weights; they start uniform in ±2.4 / fan-in of their output map, the biases at 0.
     """
 
     def __init__(self, connections, kernel_size, **kwargs):
@@ -155,18 +136,11 @@ class SparseConv2D(keras.layers.Layer):
 
 @serializable
 class RBF(keras.layers.Layer):
-    """Minus the squared Euclidean distance from the input to each class's fixed code: LeNet-5's output units as logits.
+    """Minus the squared distance from `(batch, features)` to each class's fixed code of ±1 (eq. 7), as logits.
 
-    The codes are not trained and not weights, as in the paper.
-
-    Args:
-        codes: Table `(num_classes, features)` of +1 and -1.
-        scale: Positive float that multiplies the distances; 1 in the paper.
-        cap: None, or the scaled distance `j` of the paper's eq. 9, at which a class counts as far enough. What that
-            adds to the softmax cross-entropy, the same for every label, is then a loss of this layer:
-            `log(exp(-j) + sum(exp(logits))) - log(sum(exp(logits)))`.
-    Input shape: `(batch, features)`. Output shape: `(batch, num_classes)`, all at most 0.
-    Source: LeCun et al. 1998, eq. 7 and 9.
+    `scale` multiplies the distances (1 in the paper). `cap` is None, or the scaled distance j of eq. 9 at which a class
+    is far enough. What it adds to the softmax cross-entropy, the same for every label, is then a loss of this layer:
+    `log(exp(-j) + sum(exp(logits))) - log(sum(exp(logits)))`.
     """
 
     def __init__(self, codes, scale=1.0, cap=None, **kwargs):
@@ -193,19 +167,14 @@ class RBF(keras.layers.Layer):
 
 @register
 def lenet5(input_shape, num_classes, *, cap=None):
-    """Build the LeNet-5 of 1998: 60,000 trainable parameters and 340,908 connections at 10 classes.
+    """Build the LeNet-5 of 1998: 60,000 trainable parameters and 340,908 connections.
 
     Args:
-        input_shape: `(28, 28, 1)`, which is padded to 32×32 inside, or `(32, 32, 1)`; ink bright, paper 0.
-        num_classes: Integer, at least 2.
+        input_shape: `(32, 32, 1)`, or `(28, 28, 1)`, padded inside. It takes [0, 1], ink bright (`scaling="unit"`), and
+            scales it itself, as published.
         cap: None, or a positive float, the constant j of the paper's criterion (eq. 9), in units of the logits: classes
-            that are much farther than j are not pushed farther. It acts through a loss of the output layer.
-    Returns:
-        `keras.Model`: float32 `(batch, *input_shape)` -> logits `(batch, num_classes)`, all at most 0. It takes [0, 1]
-        and scales it itself, as published: run it with `scaling="unit"`.
-    Raises:
-        ValueError: If the input has another shape, or `cap` is not positive.
-    Source: LeCun et al. 1998, sec. II.B; start of the weights from sec. II.C and appendix A.
+            that are much farther than j are not pushed farther.
+    Source: Sec. II.B; start of the weights from sec. II.C and appendix A.
     Departs: the 7×12 code pictures are our own drawing of the digits, and fixed random ±1 codes beyond 10 classes.
         Softmax cross-entropy on these logits is the paper's criterion without its constant, unless `cap` is given.
         The distances, 84 to 336 between codes and a first F6, are multiplied by 0.1, so that the softmax starts within
@@ -235,16 +204,9 @@ def lenet5(input_shape, num_classes, *, cap=None):
 
 @register
 def lenet5_modern(input_shape, num_classes):
-    """Build LeNet-5 as it is taught today: full C3, ReLU, max-pooling. 61,706 parameters on 32×32×1, 10 classes.
+    """Build LeNet-5 as it is taught today: full C3, ReLU, max-pooling. 61,706 parameters on 32×32×1.
 
-    Args:
-        input_shape: `(height, width, channels)` in pixels; sides from 28 to 31 are zero-padded to 32 inside.
-        num_classes: Integer, at least 2.
-    Returns:
-        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
-    Raises:
-        ValueError: If height or width is less than 28.
-    Source: LeCun et al. 1998, sec. II.B, for the layers' sizes.
+    Height and width are at least 28, zero-padded to 32 inside. Source: Sec. II.B, for the layers' sizes.
     Departs: every C3 map sees all of S2; ReLU; max-pooling without weights; softmax logits; Keras' initial weights.
     """
     require_size("lenet5_modern", input_shape, 28)

@@ -1,4 +1,4 @@
-"""The registry of models: what a builder is, and what is asked of it before anything is trained."""
+"""The registry of models: what is asked of a builder, and of the network it returns, before anything is trained."""
 
 import contextlib
 import inspect
@@ -15,29 +15,16 @@ MOST_CLASSES = 1_000_000
 
 
 def register(builder):
-    """Make a model known by its function's name; a decorator, also for functions written in a notebook cell.
+    """Make a builder, a function as `cnnkit.models` asks for, known by its name; a decorator that returns it.
 
-    Args:
-        builder: Function `(input_shape, num_classes, **model_args) -> keras.Model`, uncompiled, from float32
-            `(batch, height, width, channels)`, scaled as the run says, to logits `(batch, num_classes)`.
-    Returns:
-        The same function.
-    Raises:
-        ValueError: If its first two arguments have other names, or the name is taken. A notebook cell may be run twice.
-    Example:
-        >>> @register
-        ... def tiny(input_shape, num_classes, width=8):
-        ...     return keras.Sequential([keras.Input(input_shape), layers.Conv2D(width, 3, activation="relu"),
-        ...                              layers.GlobalAveragePooling2D(), layers.Dense(num_classes)])
+    A ValueError if its first two arguments have other names, or the name is taken. A notebook cell may be run twice.
     """
     name, first_two = builder.__name__, list(inspect.signature(builder).parameters)[:2]
     if first_two != ["input_shape", "num_classes"]:
         raise ValueError(f"Expected {name}(input_shape, num_classes, ...). Received first arguments: {first_two}.")
     taken = _BUILDERS.get(name)
     if taken not in (None, builder) and not {taken.__module__, builder.__module__} <= MAIN:
-        raise ValueError(
-            f"Expected a new model name. Received: {name!r}, which {taken.__module__} has. Rename the function."
-        )
+        raise ValueError(f"Expected a new model name. Received: {name!r}, which {taken.__module__} has. Rename it.")
     _BUILDERS[name] = builder
     return builder
 
@@ -55,37 +42,27 @@ def get_builder(name):
 
 
 def create_model(name, input_shape, num_classes, **model_args):
-    """Build a registered model, uncompiled.
+    """Build a registered model from its name, the problem and the builder's own arguments (see `cnnkit.models`).
 
-    Args:
-        name: One of `list_models()`.
-        input_shape: `(height, width, channels)` of one picture, in pixels.
-        num_classes: Integer, at least 2.
-        **model_args: The builder's own arguments.
-    Returns:
-        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
-    Raises:
-        ValueError: If the name, an argument, the shape or the number of classes is not possible, or if the builder
-            returns something else (`check_network`).
+    A ValueError says what is possible if one of them is not, or if what the builder returns cannot be trained.
+
     Example:
         >>> create_model("mlp", (28, 28, 1), 10, units=[128]).count_params()
         101770
     """
     check_args(name, model_args)
     _check_problem(input_shape, num_classes)
-    builder = get_builder(name)
     try:
-        network = builder(tuple(int(side) for side in input_shape), int(num_classes), **model_args)
+        network = get_builder(name)(tuple(map(int, input_shape)), int(num_classes), **model_args)
     except Exception as error:
-        ours = isinstance(error, ValueError) and str(error).startswith("Expected ")
-        if ours or isinstance(error, MemoryError):
+        if isinstance(error, MemoryError) or isinstance(error, ValueError) and str(error).startswith("Expected "):
             raise
-        reason = (str(error).strip() or "no message").splitlines()[0]
+        reason = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
         raise ValueError(
             f"Expected arguments that {name} can be built with. Received: {model_args}, input_shape={input_shape}, "
-            f"num_classes={num_classes} ({type(error).__name__}: {reason})."
+            f"num_classes={num_classes} ({reason})."
         ) from error
-    check_network(network, name, input_shape, num_classes)
+    _check_network(network, name, input_shape, num_classes)
     return network
 
 
@@ -93,8 +70,7 @@ def create_model(name, input_shape, num_classes, **model_args):
 def sketching():
     """Build models in a `with` block whose weights have shapes but no memory; values that a builder sets are kept.
 
-    Yields:
-        `keras.StatelessScope`; its `get_current_value(variable)` is such a value inside the block, or None.
+    Yields a `keras.StatelessScope`; its `get_current_value(variable)` is such a value inside the block, or None.
     """
     waiting = global_state.get_global_attribute("uninitialized_variables", [], set_to_default=True)
     before = len(waiting)
@@ -106,12 +82,9 @@ def sketching():
 
 
 def sketch_model(name, input_shape, num_classes, **model_args):
-    """Build a registered model whose weights have shapes but no memory, to count and to compare architectures.
+    """Build as `create_model` does, but weights without memory: to count and to compare architectures, not for use.
 
-    Args, raises: As `create_model`.
-    Returns:
-        `keras.Model` that is not for use: each look at a weight draws it anew. A builder that needs weights with values
-        (it loads a compiled model, say) gets them.
+    Each look at a weight draws it anew. A builder that needs weights with values (a loaded compiled model) gets them.
     """
     try:
         with sketching():
@@ -128,90 +101,63 @@ def check_args(name, model_args):
     try:
         signature.bind(None, None, **model_args)
     except TypeError as error:
-        raise ValueError(
-            f"Expected arguments of {name} out of {list(signature.parameters)[2:]}. Received: {model_args} ({error})."
-        ) from None
-    for argument, value in model_args.items():
-        default = getattr(signature.parameters.get(argument), "default", None)
-        if isinstance(default, bool) and not isinstance(value, bool):
+        valid = list(signature.parameters)[2:]
+        raise ValueError(f"Expected arguments of {name} out of {valid}. Received: {model_args} ({error}).") from None
+    for argument, parameter in signature.parameters.items():
+        value = model_args.get(argument, parameter.default)
+        if isinstance(parameter.default, bool) and not isinstance(value, bool):
             raise ValueError(f"Expected {argument} of {name} to be true or false. Received: {argument}={value!r}.")
 
 
 def _check_problem(input_shape, num_classes):
-    sides = tuple(input_shape) if isinstance(input_shape, (list, tuple)) else ()
-    if len(sides) != 3 or not all(isinstance(side, Integral) and side > 0 for side in sides):
+    sides = input_shape if isinstance(input_shape, (list, tuple)) else ()
+    positive = len(sides) == 3 and all(isinstance(side, Integral) and side > 0 for side in sides)
+    if not positive or math.prod(map(int, sides)) > MOST_VALUES:
         raise ValueError(
-            "Expected input_shape=(height, width, channels), three positive integers, without the batch axis. "
-            f"Received: input_shape={input_shape!r}."
-        )
-    if (values := math.prod(map(int, sides))) > MOST_VALUES:
-        raise ValueError(
-            f"Expected an image of at most {MOST_VALUES:,} values. Received: input_shape={input_shape}, which has "
-            f"{values:,}. Take smaller pictures."
+            "Expected input_shape=(height, width, channels), three positive integers, without the batch axis, and "
+            f"pictures of at most {MOST_VALUES:,} values. Received: input_shape={input_shape!r}."
         )
     if not isinstance(num_classes, Integral) or not 2 <= num_classes <= MOST_CLASSES:
-        raise ValueError(
-            f"Expected num_classes to be an integer, at least 2 and at most {MOST_CLASSES:,}. "
-            f"Received: num_classes={num_classes!r}."
-        )
+        most = f"at most {MOST_CLASSES:,}"
+        raise ValueError(f"Expected num_classes to be an integer, at least 2, {most}. Received: {num_classes!r}.")
 
 
-def check_network(network, name, input_shape, num_classes):
-    """Refuse what a builder returned if it cannot be trained as a classifier; called by `create_model`.
-
-    Args:
-        network, name: What the builder returned, and the model's name for the message.
-        input_shape, num_classes: `(height, width, channels)` in pixels, and an integer.
-    Raises:
-        ValueError: If it is no uncompiled Functional or Sequential model with one real-valued input of that shape (open
-            sides fit), one output of real-valued logits `(batch, num_classes)` and something to train.
-    """
+def _check_network(network, name, input_shape, num_classes):
+    """Refuse what a builder returned if it cannot be trained as a classifier."""
 
     def refuse(expected, received, advice):
         raise ValueError(f"Expected {name} to {expected}. Received: {received}. {advice}")
 
+    def tell(tensors):
+        return keras.tree.map_structure(lambda each: f"{each.shape} {each.dtype}", tensors)
+
     if not isinstance(network, keras.Model):
-        way = "End the function with `return keras.Model(inputs, logits)`."
-        refuse("return a keras.Model", f"{network!r:.80}", way)
-    if not getattr(network, "inputs", None):
-        way = "Put keras.Input(input_shape) first; write a subclassed model as a Functional one."
-        refuse("begin with keras.Input(input_shape)", f"{type(network).__name__} without an input", way)
+        refuse("return a keras.Model", f"{network!r:.80}", "End with `return keras.Model(inputs, logits)`.")
     if network.compiled:
         way = "Leave its compile() out: the run's config says optimizer and loss."
         refuse("return an uncompiled model", "a compiled one", way)
-    (seen, *more), wanted = network.inputs, (None, *input_shape)
-    fits = len(seen.shape) == 4 and all(own in (None, side) for own, side in zip(seen.shape, wanted, strict=True))
-    if more or not fits or not keras.backend.is_float_dtype(seen.dtype):
-        received = "inputs of " + ", ".join(f"{tensor.shape} {tensor.dtype}" for tensor in network.inputs)
-        refuse(f"take one input of {wanted} in floating point", received, "Begin with keras.Input(input_shape).")
-    logits, wanted = network.outputs[0], (None, num_classes)
-    named = isinstance(network.outputs if isinstance(network, keras.Sequential) else network.output, dict)
-    if named or len(network.outputs) > 1:
-        received = f"{len(network.outputs)} output(s){' in a dict' * named}"
-        refuse(f"have one output, the logits {wanted}", received, "Return keras.Model(inputs, logits).")
-    if tuple(logits.shape) != wanted:
-        way = "" if len(logits.shape) == 2 else "Flatten or pool first, with Flatten() or GlobalAveragePooling2D(). "
-        refuse(f"return logits of shape {wanted}", logits.shape, f"{way}End with Dense(num_classes).")
-    if not keras.backend.is_float_dtype(logits.dtype):
-        refuse("return logits in floating point", logits.dtype, "End with Dense(num_classes).")
-    last = logits._keras_history.operation
+
+    inputs, wanted = getattr(network, "inputs", None) or [], (None, *input_shape)
+    seen = inputs[0].shape if len(inputs) == 1 else ()
+    fits = len(seen) == 4 and all(own in (None, side) for own, side in zip(seen, wanted, strict=True))
+    if not fits or not keras.backend.is_float_dtype(inputs[0].dtype):
+        way = "Begin with keras.Input(input_shape), and write a subclassed model as a Functional one."
+        refuse(f"take one input of {wanted} in floating point", f"{type(network).__name__} with {tell(inputs)}", way)
+    logits, wanted = network.compute_output_spec(inputs[0]), (None, num_classes)
+    if getattr(logits, "shape", None) != wanted or not keras.backend.is_float_dtype(logits.dtype):
+        way = "Flatten or pool, end with Dense(num_classes), and return keras.Model(inputs, logits)."
+        refuse(f"have one output, logits of shape {wanted} in floating point", tell(logits), way)
+    last = network.outputs[0]._keras_history.operation
     squashing = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
     if squashing in {"softmax", "sigmoid"}:
-        received = f"{squashing} in its last layer, '{last.name}'"
-        refuse("return logits", received, "Leave that activation out: the loss applies the softmax.")
+        way = "Leave that activation out: the loss applies the softmax."
+        refuse("return logits", f"{squashing} in its last layer, '{last.name}'", way)
     if not network.trainable_weights:
         refuse("have weights to train", "none that are trainable", "Set `trainable = True` on a layer.")
 
 
 def require_size(name, input_shape, smallest):
-    """Refuse pictures whose sides are too short to reach a model's last layer.
-
-    Args:
-        name: The model's name, for the message.
-        input_shape, smallest: `(height, width, channels)` and the shortest side the model takes, in pixels.
-    Raises:
-        ValueError: If a side is shorter than `smallest`.
-    """
+    """Raise a ValueError if a side of the pictures, in pixels, is too short to reach the last layer of model `name`."""
     if min(input_shape[:2]) < smallest:
         raise ValueError(
             f"Expected height and width of at least {smallest} pixels for {name}. Received: input_shape={input_shape}. "

@@ -1,10 +1,8 @@
-"""Two networks of windows at chosen parameter counts: with weights of their own at every place, and shared ones.
+"""Two networks at chosen parameter counts that see the same windows: 5×5 pixels 2 apart, then 3×3 places 2 apart.
 
-    local_net   every unit sees a window, with weights of its own
-    conv_net    every unit sees a window, with weights that all units of its map share
-
-Both have two hidden layers with ReLU and one linear layer on top, and the same windows: 5×5 pixels 2 apart, then 3×3
-places 2 apart. `mlp` with two sizes in `units` is what they are compared with: every unit sees all pixels.
+In `local_net` every unit has weights of its own, in `conv_net` all units of a map share them. Both have two hidden
+layers with ReLU and a linear one on top, as `mlp` with two sizes in `units`, where every unit sees all pixels.
+Source: LeCun 1989, "Generalization and network design strategies".
 """
 
 import keras
@@ -19,17 +17,9 @@ from cnnkit.models.registry import register, require_size
 class LocallyConnected2D(keras.layers.Layer):
     """A convolution ('valid') without its sharing: every place of the output has kernels and biases of its own.
 
-    Args:
-        filters: Integer, output maps.
-        kernel_size: Integer, side of the square kernels in pixels.
-        strides: Integer, pixels between neighbouring places.
-        activation: Name of a Keras activation, or None.
-        kernel_initializer: A Keras initializer that scales by fan-in; a place's fan-in is that of a convolution.
-    Input shape: `(batch, height, width, channels)`.
-    Output shape: `(batch, (height - kernel_size) // strides + 1, (width - kernel_size) // strides + 1, filters)`.
-    Raises:
-        ValueError: If the kernel is larger than the input.
-    Source: LeCun 1989, "Generalization and network design strategies" (Net-3). Keras had such a layer up to version 2.
+    The arguments are those of `Conv2D`, integers for both sides, the shapes too: `(batch, height, width, channels)`
+    -> `(batch, (height - kernel_size) // strides + 1, ..., filters)`. A place's fan-in is that of a convolution.
+    Keras had such a layer up to version 2.
     """
 
     def __init__(self, filters, kernel_size, strides=1, activation=None, kernel_initializer="he_normal", **kwargs):
@@ -89,27 +79,18 @@ class LocallyConnected2D(keras.layers.Layer):
 
 @register
 def local_net(input_shape, num_classes, *, filters=(5, 12)):
-    """Build a network of two locally connected layers. 98,682 parameters on 32×32×3, 10 classes.
+    """Build a network of two locally connected layers, Net-3, of `filters` maps. 98,682 parameters on 32×32×3.
 
-    Args:
-        input_shape: `(height, width, channels)` in pixels; height and width at least 9.
-        num_classes: Integer, at least 2.
-        filters: Two positive integers, the maps of the hidden layers.
-    Returns:
-        `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says -> logits `(batch, num_classes)`.
-    Raises:
-        ValueError: If height or width is less than 9, or `filters` are not two positive integers.
-    Source: LeCun 1989, "Generalization and network design strategies", Net-3.
+    Height and width are at least 9.
     """
     return _network("local_net", LocallyConnected2D, input_shape, num_classes, filters)
 
 
 @register
 def conv_net(input_shape, num_classes, *, filters=(16, 193)):
-    """Build a network of two convolutions. 98,691 parameters on 32×32×3, 10 classes.
+    """Build a network of two convolutions of `filters` maps. 98,691 parameters on 32×32×3.
 
-    Args, Returns, Raises: As `local_net`.
-    Source: LeCun 1989, "Generalization and network design strategies", Net-5. Departs: no layer is left local.
+    Height and width are at least 9. It is the paper's Net-5. Departs: no layer is left local.
     """
     return _network("conv_net", layers.Conv2D, input_shape, num_classes, filters)
 
