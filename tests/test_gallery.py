@@ -74,7 +74,7 @@ def test_a_report_tells_what_was_found_and_where_it_is(tiny, tmp_path):
     assert "6 runs (6 completed), 15 seconds of training" in text
     assert "80.50 ± 6.35" in text and "Test accuracy (%)" in text  # t(0.975, 1) = 12.706 times 0.5 points
     assert "SUPPORTED " in text and "(momentum-is-faster)" in text and "n = 2" in text
-    assert "results/smoke/tiny: runs.csv, history.csv, accuracy.png, curves.png" in text
+    assert "results/smoke/tiny: history.csv, runs.csv, accuracy.png, curves.png" in text
     assert "too small to conclude from" in text and "--profile full" in text and str(tmp_path) not in text
     drawn = sorted(path.name for path in (tmp_path / "results/smoke/tiny").glob("*.png"))
     assert drawn == ["accuracy.png", "curves.png"] and not plt.get_fignums()
@@ -173,6 +173,16 @@ def test_staged_rows_are_folded_in_first(tiny, tmp_path):
     store.stage(*make_run(config, 0.92), "tiny", store.results_dir("full"))
     gallery.rebuild()
     assert len(pd.read_csv(tmp_path / "results/tiny/runs.csv")) == 6
+
+
+def test_a_notebook_says_once_that_an_experiment_is_being_measured_again(tiny, monkeypatch):
+    keep(tiny, leave_out=[("0.9", 102)])
+    said = []
+    monkeypatch.setattr(course, "say", lambda *sentences: said.extend(sentences))
+    for speak in (course.show, course.tell, course.show):
+        speak(course.findings("tiny"))
+    assert len(said) == 1 and said[0].startswith("*tiny: being measured again: 5 of at least 6 runs are here")
+    assert said[0].endswith("`make sweeps EXPERIMENT=tiny PROFILE=full` trains it.")
 
 
 def test_the_command_prints_every_claim(tiny, capsys):

@@ -1,5 +1,6 @@
 """What an experiment found, for people: its text in a terminal, its figures, and the pages under results/."""
 
+import os
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -30,20 +31,19 @@ computed.
 def report(found):
     """Draw the figures of `Findings`, `<results>/<name>/*.png`, and return what was found for 96 columns of text."""
     experiment, runs = found.experiment, found.runs
-    folder, figures = store.results_dir(found.profile) / experiment.name, []
+    folder = store.results_dir(found.profile) / experiment.name
     parts = [f"\n{experiment.question}\n{_count(found)}\n"]
-    failed = runs[runs["status"] == "failed"] if len(runs) else runs
-    for error, count in failed["error"].value_counts().head(3).items() if len(failed) else ():
-        parts.append(f"{count} failed: {error}\n")
-    if len(failed):
+    errors = runs.loc[runs["status"] == "failed", "error"].value_counts() if len(runs) else pd.Series()
+    parts += [f"{count} failed: {error}\n" for error, count in errors.head(3).items()]
+    if len(errors):
         parts.append("The same command tries failed runs again; there are no figures until none fails.\n")
     elif found.complete:
+        save_figures(found, folder)
         parts += [terminal_table(found.table()), "", *found.notes()]
-        figures = [path.name for path in save_figures(found, folder)]
     if rows := found.verdicts():
         parts.append(f"Claims (q over these alone)\n{tell_verdicts(claims.as_table(rows))}\n")
-    tables = [name for name in ("runs.csv", "history.csv", "trials.csv") if (folder / name).exists()]
-    parts.append(f"Written to {_short(folder)}: {', '.join([*tables, *figures])}")
+    files = [path.name for kind in ("*.csv", "*.png") for path in sorted(folder.glob(kind))]
+    parts.append(f"Written to {os.path.relpath(folder)}: {', '.join(files)}")
     if found.profile == "smoke":
         parts.append("A smoke run shows that everything works; it is too small to conclude from. On the real data:")
         parts.append(f"  python -m cnnkit sweep {experiment.name} --profile full")
@@ -51,14 +51,9 @@ def report(found):
 
 
 def rebuild():
-    """Fold staged rows into the committed tables and derive figures, claims.csv and all pages from these anew.
+    """Fold staged rows into the committed tables, derive everything from these anew, and return what there is now.
 
     Always of the full profile: smoke results are not kept. The same rows give the same bytes.
-
-    Returns:
-        String: what there is now.
-    Raises:
-        ValueError: If the arms of a claim do not differ, or a claim's id occurs twice.
     """
     root = store.results_dir("full")
     for name in course.list_experiments():
@@ -66,7 +61,8 @@ def rebuild():
     found, verdicts = derive(root)
     lines = [f"  {name:18} {_count(one) if one.complete else one.gap()}" for name, one in found.items()]
     lines.append(f"  {'all claims':18} {count_verdicts(verdicts)}")
-    return "\n".join([*lines, f"Written to {_short(root)}: the pages, claims.csv, corrections.md and the figures."])
+    lines.append(f"Written to {os.path.relpath(root)}: the pages, claims.csv, corrections.md and the figures.")
+    return "\n".join(lines)
 
 
 def derive(folder):
@@ -76,14 +72,14 @@ def derive(folder):
         `(found, verdicts)`: a dict of experiment to its `Findings`, and the frame of `claims.csv`.
     """
     folder, found = Path(folder), all_findings()
-    table, chapters = claims_table(found), {}
+    table = claims_table(found)
     # Nine digits hold what is known, and are the same on machines whose last bits are not.
     pages = {"claims.csv": table.to_csv(index=False, lineterminator="\n", float_format="%.9g")}
     pages |= {"README.md": _index(found, table), "corrections.md": corrections.page(table)}
     for name, one in found.items():
-        chapters.setdefault(course.chapter_of(name), []).append(_section(one, table, folder))
-    for chapter, sections in chapters.items():
-        pages[f"{chapter}/README.md"] = "\n".join([f"# {chapter.replace('_', ' ').capitalize()}\n", *sections])
+        chapter = course.chapter_of(name)
+        page = pages.get(f"{chapter}/README.md", f"# {chapter.replace('_', ' ').capitalize()}\n")
+        pages[f"{chapter}/README.md"] = f"{page}\n{_section(one, table, folder)}"
     for name, text in pages.items():
         store.write_atomically(folder / name, text)
     return found, table
@@ -91,7 +87,7 @@ def derive(folder):
 
 def all_findings():
     """Return a dict of experiment to its `Findings` of the full profile."""
-    return {name: course.load_experiment(name).read("full") for name in course.list_experiments()}
+    return {name: course.findings(name) for name in course.list_experiments()}
 
 
 def claims_table(found=None):
@@ -119,53 +115,46 @@ def _describe(figure):
     """Return what a figure shows, read off its axes."""
     words = []
     for ax in figure.axes:
-        across, up = ax.get_xlabel(), ax.get_ylabel()
+        across, up, legend = ax.get_xlabel(), ax.get_ylabel(), ax.get_legend()
         ticks = "" if up else ", ".join(tick.get_text() for tick in ax.get_yticklabels())
-        words += [f"{up} against {across[:1].lower()}{across[1:]}" if up and across else up or across]
-        words += [f"for {ticks}"] if ticks else []
-        if legend := ax.get_legend():
-            words += ["by " + ", ".join(text.get_text() for text in legend.get_texts())]
-    return "; ".join(dict.fromkeys(word for word in words if word)).replace("[", "(").replace("]", ")")
+        words.append(f"{up} against {across[:1].lower()}{across[1:]}" if up and across else up or across)
+        words.append(ticks and f"for {ticks}")
+        words.append(legend and "by " + ", ".join(text.get_text() for text in legend.get_texts()))
+    return "; ".join(dict.fromkeys(filter(None, words))).replace("[", "(").replace("]", ")")
 
 
 def _index(found, table):
     """Return results/README.md: the experiments by chapter with their answers, and the facts that are computed."""
-    lines = [
-        {
-            "Experiment": f"[{name}]({course.chapter_of(name)}/README.md#{name})",
-            "Question": one.experiment.question,
-            "Answer": one.answer() if one.complete else "being measured again",
-        }
-        for name, one in found.items()
-    ]
-    computed = _claims_markdown(table[table["verdict"].isin(["TRUE", "FALSE", "CONDITIONAL"])])
+    links = [f"[{name}]({course.chapter_of(name)}/README.md#{name})" for name in found]
+    questions = [one.experiment.question for one in found.values()]
+    answers = [one.answer() for one in found.values()]
+    lines = pd.DataFrame({"Experiment": links, "Question": questions, "Answer": answers})
+    computed = _claims_markdown(table[table["verdict"].isin(plots.words.COMPUTED)])
     counted = f"{count_verdicts(table)}.\n\n## Facts checked by computing\n"
-    return "\n".join([HEAD, markdown_table(pd.DataFrame(lines)), READING, counted, computed])
+    return "\n".join([HEAD, markdown_table(lines), READING, counted, computed])
 
 
 def _section(found, table, folder):
-    experiment = found.experiment
-    parts = [f"## {experiment.name}\n\n{experiment.question}\n"]
+    name, gap = found.experiment.name, found.gap()
+    parts = [f"## {name}\n\n{found.experiment.question}\n"]
     if found.complete:
-        figures = save_figures(found, folder / experiment.name)
-        parts += [f"![{words}](../{experiment.name}/{path.name})\n" for path, words in figures.items()]
+        figures = save_figures(found, folder / name)
+        parts += [f"![{words}](../{name}/{path.name})\n" for path, words in figures.items()]
         parts += [markdown_table(readable(found.table())) + "\n", *(f"{note}\n" for note in found.notes())]
     else:
-        gap = found.gap()
         parts.append(f"**{gap[:1].upper()}{gap[1:]}.** No figure, no table and no verdict until all are trained.\n")
-    decided = table[table["experiment"] == experiment.name]
-    if len(decided):
+    if len(decided := table[table["experiment"] == name]):
         parts.append(_claims_markdown(decided))
     if len(found.runs):
         made = {"on": "device", "with": "backend", "Keras": "keras", "cnnkit": "cnnkit", "commit": "commit"}
-        values = {word: " and ".join(sorted(set(found.runs[name].dropna()))) for word, name in made.items()}
-        origin = ", ".join(f"{word} {value}" for word, value in values.items())
-        parts.append(f"Made by `python -m cnnkit sweep {experiment.name} --profile full`: {_count(found)}, {origin}.\n")
+        origin = [f"{word} {' and '.join(sorted(set(found.runs[column].dropna())))}" for word, column in made.items()]
+        made_by = f"Made by `python -m cnnkit sweep {name} --profile full`"
+        parts.append(f"{made_by}: {', '.join([_count(found), *origin])}.\n")
     return "\n".join(parts)
 
 
 def _claims_markdown(verdicts):
-    readings = verdicts["reading"].astype(object).fillna("").map(lambda reading: f" ({reading})" if reading else "")
+    readings = [f" ({reading})" if reading else "" for reading in verdicts["reading"].astype(object).fillna("")]
     columns = {
         "Verdict": "**" + verdicts["verdict"] + "**" + readings,
         "Claim": verdicts["text"],
@@ -178,12 +167,6 @@ def _claims_markdown(verdicts):
 def _count(found):
     if not len(found.runs):
         return "no run trained"
-    counts = found.runs["status"].value_counts()
-    outcomes = ", ".join(f"{counts[name]} {name}" for name in ("completed", "diverged", "failed") if name in counts)
+    counts = found.runs["status"].value_counts().sort_index()
+    outcomes = ", ".join(f"{count} {status}" for status, count in counts.items())
     return f"{len(found.runs)} runs ({outcomes}), {found.seconds:,.0f} seconds of training"
-
-
-def _short(path):
-    """Return a path as the reader would type it here."""
-    path, here = Path(path).resolve(), Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
