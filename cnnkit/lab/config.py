@@ -6,16 +6,27 @@ import hashlib
 import json
 import numbers
 import reprlib
+import typing
 
+import numpy as np
 import pandas as pd
 
 from cnnkit import data, models
 from cnnkit.lab import recipes
 
 DEFAULTS = "0.2"  # the version whose defaults an id leaves out
-PRECISIONS = ("float32", "mixed_bfloat16")
-LAST_BATCHES = ("drop", "keep")
 MOST = 2**31  # whole numbers stay below
+TINY, HUGE = float(np.finfo("float32").tiny), float(np.finfo("float32").max)
+NAMES = {"scaling": recipes.SCALINGS, "optimizer": recipes.OPTIMIZERS, "schedule": recipes.SCHEDULES}
+NAMES |= {"loss": recipes.LOSSES, "last_batch": ("drop", "keep"), "precision": ("float32", "mixed_bfloat16")}
+VALUES = {
+    **dict.fromkeys(("train_size", "early_stopping"), (lambda v: v is None or v >= 1, ">= 1, or None")),
+    **dict.fromkeys(("batch_size", "epochs"), (lambda v: v >= 1, ">= 1")),
+    "seed": (lambda v: v >= 1, ">= 1 (keras-tuner takes 0 for no seed)"),
+    "learning_rate": (lambda v: TINY <= v <= HUGE, f"> 0, as float32 holds it ({TINY:.2g} to {HUGE:.2g})"),
+    "label_smoothing": (lambda v: 0 <= v < 1, "in [0, 1)"),
+    "ema": (lambda v: v is None or 0 < v < 1, "in (0, 1), or None"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +47,7 @@ class RunConfig:
         loss: A name of `recipes.LOSSES`.
         augmentation: Names of `recipes.AUGMENTATIONS` joined by `+`, or None.
         label_smoothing: Share of the label spread over all classes, in [0, 1).
-        ema: Momentum in (0, 1) of the moving average of the weights that is evaluated, or None. Batch
-            normalization's statistics are not averaged.
+        ema: Momentum in (0, 1) of the moving average of the weights (no statistics) that is evaluated, or None.
         early_stopping: Epochs without a better `val_loss` after which to stop and restore the best weights, or None.
         precision: `float32` or `mixed_bfloat16`.
         seed: Decides split, initial weights, order, augmentation and dropout; at least 1.
@@ -69,17 +79,14 @@ class RunConfig:
 
     def __new__(cls, /, *args, **fields):  # else an unknown field would be a TypeError without the list of the known
         if unknown := sorted(set(fields) - set(cls.__dataclass_fields__)):
-            raise ValueError(
-                f"Expected fields of a run out of {', '.join(cls.__dataclass_fields__)}. "
-                f"Received: {', '.join(unknown)}."
-            )
+            known = ", ".join(cls.__dataclass_fields__)
+            raise ValueError(f"Expected fields of a run out of {known}. Received: {', '.join(unknown)}.")
         return super().__new__(cls)
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name), field.type))
-        _check_values(self)
-        _check_names(self)
+        _check(self)
 
     def __hash__(self):
         return hash(self.run_id)
@@ -98,9 +105,8 @@ class RunConfig:
 
     def to_row(self):
         """Return the fields as the columns of a row: dicts as JSON text."""
-        return {
-            k: json.dumps(v, sort_keys=True) if isinstance(v, dict) else v for k, v in dataclasses.asdict(self).items()
-        }
+        fields = dataclasses.asdict(self)
+        return {k: json.dumps(v, sort_keys=True) if isinstance(v, dict) else v for k, v in fields.items()}
 
     @classmethod
     def from_row(cls, row):
@@ -112,37 +118,29 @@ class RunConfig:
 
 @functools.cache
 def _defaults():
-    return {f.name: {} if f.default is dataclasses.MISSING else f.default for f in dataclasses.fields(RunConfig)}
+    return dataclasses.asdict(RunConfig())
 
 
 def _plain(name, value, kind):
-    """Return `value` as the plain Python type that JSON keeps, or raise a ValueError."""
-    if value is None and "None" in str(kind):
+    """Return `value` as the plain Python type that JSON keeps (tuples in a dict are lists), or raise a ValueError."""
+    kind, *none = typing.get_args(kind) or (kind,)
+    if none and value is None:
         return None
-    if kind is dict:
-        return _plain_dict(name, value)
-    if kind is str or str(kind).startswith("str"):
+    if kind is str:
         return str(value)
+    if kind is dict:
+        try:
+            if not isinstance(value, dict):
+                raise TypeError("no dict")
+            return json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            expected = f"Expected {name} to be a dict of numbers, texts, lists and dicts."
+            raise ValueError(f"{expected} Received: {name}={reprlib.repr(value)} ({error}).") from None
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(f"Expected {name} to be a number. Received: {name}={value!r}.")
-    if kind is float or str(kind).startswith("float"):
-        return float(value)
-    if not (-MOST < value < MOST and float(value).is_integer()):
+    if kind is int and not (-MOST < value < MOST and float(value).is_integer()):
         raise ValueError(f"Expected {name} to be a whole number below {MOST:,}. Received: {name}={str(value)[:40]}.")
-    return int(value)
-
-
-def _plain_dict(name, value):
-    """Return a dict as JSON keeps it: tuples are lists."""
-    try:
-        if not isinstance(value, dict):
-            raise TypeError("no dict")
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f"Expected {name} to be a dict of numbers, texts, lists and dicts. "
-            f"Received: {name}={reprlib.repr(value)} ({error})."
-        ) from None
+    return kind(value)
 
 
 def _canonical(value):
@@ -152,37 +150,18 @@ def _canonical(value):
     return json.loads(json.dumps(value), parse_float=lambda t: int(float(t)) if float(t).is_integer() else float(t))
 
 
-def _check_values(config):
-    smoothed = config.label_smoothing != 0
-    rules = {
-        "learning_rate": (
-            recipes.TINY <= config.learning_rate <= recipes.HUGE,
-            f"learning_rate > 0, as float32 holds it ({recipes.TINY:.2g} to {recipes.HUGE:.2g})",
-        ),
-        "scaling": (config.scaling in recipes.SCALINGS, f"scaling to be one of {', '.join(recipes.SCALINGS)}"),
-        "batch_size": (config.batch_size >= 1, "batch_size >= 1"),
-        "last_batch": (config.last_batch in LAST_BATCHES, f"last_batch to be one of {', '.join(LAST_BATCHES)}"),
-        "epochs": (config.epochs >= 1, "epochs >= 1"),
-        "train_size": (config.train_size is None or config.train_size >= 1, "train_size >= 1, or None for all"),
-        "label_smoothing": (
-            0 <= config.label_smoothing < 1 and (config.loss == "crossentropy" or not smoothed),
-            "label_smoothing in [0, 1), and 0 but for the loss crossentropy",
-        ),
-        "ema": (config.ema is None or 0 < config.ema < 1, "ema in (0, 1), or None"),
-        "early_stopping": (config.early_stopping is None or config.early_stopping >= 1, "early_stopping >= 1, or None"),
-        "precision": (config.precision in PRECISIONS, f"precision to be one of {', '.join(PRECISIONS)}"),
-        "seed": (config.seed >= 1, "seed >= 1 (keras-tuner takes 0 for no seed)"),
-    }
-    for name, (fine, expected) in rules.items():
-        if not fine:
-            raise ValueError(f"Expected {expected}. Received: {name}={getattr(config, name)!r}.")
-
-
-def _check_names(config):
-    data.check_name(config.dataset)
-    models.check_args(config.model, config.model_args)
-    recipes.check_name("loss", config.loss, recipes.LOSSES)
+def _check(config):
+    """Raise a ValueError if a name is unknown or a value impossible."""
+    for name, (is_fine, expected) in VALUES.items():
+        if not is_fine(value := getattr(config, name)):
+            raise ValueError(f"Expected {name} {expected}. Received: {name}={value!r}.")
+    for name, table in NAMES.items():
+        recipes.check_name(name, getattr(config, name), table)
     for name in config.augmentation.split("+") if config.augmentation is not None else ():
         recipes.check_name("augmentation", name, recipes.AUGMENTATIONS)
-    texts = (json.dumps(args, sort_keys=True) for args in (config.optimizer_args, config.schedule_args))
-    recipes.check_recipe(config.optimizer, config.schedule, *texts)
+    if config.label_smoothing and config.loss != "crossentropy":
+        received = f"label_smoothing={config.label_smoothing}, loss={config.loss}"
+        raise ValueError(f"Expected label_smoothing to be 0 but for the loss crossentropy. Received: {received}.")
+    data.check_name(config.dataset)
+    models.check_args(config.model, config.model_args)
+    recipes.check_args(config)

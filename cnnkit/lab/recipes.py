@@ -1,79 +1,48 @@
 """What a `RunConfig` can name: optimizers, schedules, losses and augmentations, as Keras objects."""
 
-import functools
 import inspect
-import json
 
 import keras
 import numpy as np
 from keras import ops
-
-TINY, HUGE = (float(end) for end in (np.finfo("float32").tiny, np.finfo("float32").max))
+from keras.optimizers import schedules
 
 OPTIMIZERS = {
-    "sgd": keras.optimizers.SGD,
-    "rmsprop": keras.optimizers.RMSprop,
-    "adagrad": keras.optimizers.Adagrad,
-    "adadelta": keras.optimizers.Adadelta,
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "adamax": keras.optimizers.Adamax,
-    "nadam": keras.optimizers.Nadam,
-    "ftrl": keras.optimizers.Ftrl,
-    "lion": keras.optimizers.Lion,
+    name.lower(): getattr(keras.optimizers, name)
+    for name in ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "Adamax", "Nadam", "Ftrl", "Lion")
 }
 
 
-def _step(rate, steps, *, drop=0.1, at=(0.5, 0.75)):
+def _step(rate, steps, drop=0.1, at=(0.5, 0.75)):
     boundaries = [round(steps * share) for share in at]
-    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, [rate * drop**k for k in range(len(at) + 1)])
+    return schedules.PiecewiseConstantDecay(boundaries, [rate * drop**k for k in range(len(at) + 1)])
 
 
-def _exponential(rate, steps, *, end=0.01):
-    return keras.optimizers.schedules.ExponentialDecay(rate, max(steps - 1, 1), end)
-
-
-def _polynomial(rate, steps, *, power=1.0, end=0.0):
-    return keras.optimizers.schedules.PolynomialDecay(rate, steps, rate * end, power)
-
-
-def _cosine(rate, steps, *, warmup=0.0, end=0.0):
-    cosine = keras.optimizers.schedules.CosineDecay
+def _cosine(rate, steps, warmup=0.0, end=0.0):
     first = round(steps * warmup)
     if first < 2:
-        return cosine(rate, steps, end)
+        return schedules.CosineDecay(rate, steps, end)
     # Keras starts a warm-up at its first argument, and an update at rate 0 is none.
-    return cosine(rate / first, steps - first + 1, end, warmup_target=rate, warmup_steps=first - 1)
-
-
-def _warmup(rate, steps, *, share=0.1):
-    return _cosine(rate, steps, warmup=share, end=1.0)  # a cosine from 1 to 1 is a constant
-
-
-def _one_cycle(rate, steps, *, share=0.3):
-    return _cosine(rate, steps, warmup=share)
+    return schedules.CosineDecay(rate / first, steps - first + 1, end, warmup_target=rate, warmup_steps=first - 1)
 
 
 # Each takes the peak learning rate and the run's number of steps; shares are of these steps, ends are of the peak.
 SCHEDULES = {
     "constant": lambda rate, steps: rate,
     "step": _step,
-    "exponential": _exponential,
-    "polynomial": _polynomial,
+    "exponential": lambda rate, steps, end=0.01: schedules.ExponentialDecay(rate, max(steps - 1, 1), end),
+    "polynomial": lambda rate, steps, power=1.0, end=0.0: schedules.PolynomialDecay(rate, steps, rate * end, power),
     "cosine": _cosine,
-    "warmup": _warmup,
-    "one_cycle": _one_cycle,
+    "warmup": lambda rate, steps, share=0.1: _cosine(rate, steps, share, end=1.0),  # a cosine from 1 to 1 is constant
+    "one_cycle": lambda rate, steps, share=0.3: _cosine(rate, steps, share),
 }
 
 
 def multiclass_hinge(y_true, y_pred):
-    """Sum over the wrong classes of max(0, 1 + score - score of the right class), per image.
+    """Return the sum over the wrong classes of max(0, 1 + score - score of the right class), per image: `(batch,)`.
 
     Args:
-        y_true: One-hot labels `(batch, num_classes)`.
-        y_pred: Scores `(batch, num_classes)`.
-    Returns:
-        Losses `(batch,)`; `num_classes - 1` when all scores are equal.
+        y_true, y_pred: One-hot labels and scores, both `(batch, num_classes)`.
     Source: Weston and Watkins 1999; margin 1. Keras' CategoricalHinge keeps only the worst wrong class.
     """
     right = ops.sum(y_true * y_pred, axis=-1, keepdims=True)
@@ -91,14 +60,16 @@ AUGMENTATIONS = {
     "shift": lambda: keras.layers.RandomTranslation(0.125, 0.125, fill_mode="constant"),  # 4 pixels of 32, per image
     "rotate": lambda: keras.layers.RandomRotation(15 / 360, fill_mode="constant"),
     "zoom": lambda: keras.layers.RandomZoom(0.1, fill_mode="constant"),
-    "erase": lambda: keras.layers.RandomErasing(
-        scale=(0.02, 0.2), value_range=(0, 1)
-    ),  # Random Erasing, Zhong et al. 2017
+    "erase": lambda: keras.layers.RandomErasing(scale=(0.02, 0.2), value_range=(0, 1)),  # Zhong et al. 2017
 }
 
 
 def _is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _are_rising_shares(values):
+    return isinstance(values, list) and values and all(map(INSIDE[0], values)) and values == sorted(set(values))
 
 
 SHARE = (lambda v: _is_number(v) and 0 <= v < 1, "in [0, 1)")
@@ -120,13 +91,8 @@ OPTIMIZER_ARGS = {
     "learning_rate_power": (lambda v: _is_number(v) and v <= 0, "<= 0"),
 }
 SCHEDULE_ARGS = {
-    "step": {
-        "drop": INSIDE,
-        "at": (
-            lambda v: isinstance(v, list) and all(map(INSIDE[0], v)) and sorted(set(v)) == v and v,
-            "rising shares of the run, in (0, 1)",
-        ),
-    },
+    "constant": {},
+    "step": {"drop": INSIDE, "at": (_are_rising_shares, "rising shares of the run, in (0, 1)")},
     "exponential": {"end": (lambda v: _is_number(v) and 0 < v <= 1, "in (0, 1]")},
     "polynomial": {"power": POSITIVE, "end": FRACTION},
     "cosine": {"warmup": SHARE, "end": FRACTION},
@@ -136,40 +102,32 @@ SCHEDULE_ARGS = {
 
 
 def check_name(what, name, table):
-    """Return `table[name]`, or raise a ValueError that lists the names there are."""
+    """Raise a ValueError that lists the names there are unless `name` is in `table`."""
     if name not in table:
         raise ValueError(f"Expected {what} to be one of {', '.join(table)}. Received: {what}={name!r}.")
-    return table[name]
 
 
-CLIPS = {"clipnorm", "global_clipnorm", "clipvalue"}
-
-
-@functools.cache  # a grid has thousands of configs, and few recipes
-def check_recipe(optimizer, schedule, optimizer_args, schedule_args):
-    """Raise a ValueError unless optimizer and schedule are known and take these arguments (as JSON text).
+def check_args(config):
+    """Raise a ValueError unless a `RunConfig`'s optimizer and schedule take their arguments.
 
     Keras is not asked: to make an optimizer runs an operation, after which the number of threads cannot be set.
     """
-    taken = inspect.signature(check_name("optimizer", optimizer, OPTIMIZERS)).parameters
+    taken = inspect.signature(OPTIMIZERS[config.optimizer]).parameters
     rules = {name: rule for name, rule in OPTIMIZER_ARGS.items() if name in taken}
-    check_name("schedule", schedule, SCHEDULES)
-    optimizer_args = json.loads(optimizer_args)
-    _check_args("optimizer_args", optimizer, optimizer_args, rules)
-    _check_args("schedule_args", schedule, json.loads(schedule_args), SCHEDULE_ARGS.get(schedule, {}))
-    if len(clips := CLIPS & set(optimizer_args)) > 1:
-        raise ValueError(f"Expected one way of clipping out of {', '.join(sorted(CLIPS))}. Received: {sorted(clips)}.")
+    _check_args("optimizer_args", config.optimizer, config.optimizer_args, rules)
+    _check_args("schedule_args", config.schedule, config.schedule_args, SCHEDULE_ARGS[config.schedule])
+    clips = sorted({"clipnorm", "global_clipnorm", "clipvalue"} & set(config.optimizer_args))
+    if len(clips) > 1:
+        raise ValueError(f"Expected one way of clipping. Received: optimizer_args with {' and '.join(clips)}.")
 
 
 def _check_args(what, owner, args, rules):
-    if unknown := sorted(set(args) - set(rules)):
-        raise ValueError(
-            f"Expected {what} of {owner} among {', '.join(rules) or 'none'}. Received: {', '.join(unknown)}."
-        )
     for name, value in args.items():
-        fine, words = rules[name]
-        if not fine(value):
-            raise ValueError(f"Expected {name} of {owner} {words}. Received: {what}={args}.")
+        if name not in rules:
+            raise ValueError(f"Expected {what} of {owner} among {', '.join(rules) or 'none'}. Received: {name}.")
+        is_fine, expected = rules[name]
+        if not is_fine(value):
+            raise ValueError(f"Expected {name} of {owner} {expected}. Received: {what}={args}.")
 
 
 def make_optimizer(config, steps):
@@ -189,8 +147,6 @@ class Scaling(keras.layers.Layer):
     """Multiply each channel by its `scale` and add its `offset`: weights that are not trained.
 
     They are weights, not constants, because one traced step serves the splits of all seeds.
-
-    Input and output shape: `(batch, height, width, channels)`, the same.
     """
 
     def build(self, input_shape):
@@ -202,26 +158,25 @@ class Scaling(keras.layers.Layer):
         return inputs * self.scale + self.offset
 
 
+# From a channel's mean and deviation over the training images to what pictures in [0, 1] are multiplied by and moved.
+SCALINGS = {
+    "standard": lambda mean, deviation: (1 / deviation, -mean / deviation),
+    "centred": lambda mean, deviation: (np.ones_like(mean), -mean),
+    "unit": None,
+    "raw": lambda mean, deviation: (np.full_like(mean, 255.0), np.zeros_like(mean)),
+}
+
+
 def make_scaling(name, means, deviations):
-    """Return the built layer that scales pictures in [0, 1], or None where they stay as they are.
+    """Return the built layer of a scaling, or None where pictures stay as they are.
 
     Args:
         name: A name of `SCALINGS`.
         means, deviations: Float arrays `(channels,)` of the training images, in [0, 1].
     """
-    if name == "unit":
+    if SCALINGS[name] is None:
         return None
-    scale, offset = SCALINGS[name](means, np.where(deviations > 0, deviations, 1.0))
     layer = Scaling(dtype="float32", name="scaling")
     layer.build((None, None, None, len(means)))
-    layer.set_weights([scale, offset])
+    layer.set_weights(SCALINGS[name](means, np.where(deviations > 0, deviations, 1.0)))
     return layer
-
-
-# From a channel's mean and deviation over the training images to what pictures in [0, 1] are multiplied by and moved.
-SCALINGS = {
-    "standard": lambda mean, deviation: (1 / deviation, -mean / deviation),
-    "centred": lambda mean, deviation: (np.ones_like(mean), -mean),
-    "unit": lambda mean, deviation: (np.ones_like(mean), np.zeros_like(mean)),
-    "raw": lambda mean, deviation: (np.full_like(mean, 255.0), np.zeros_like(mean)),
-}
