@@ -106,19 +106,24 @@ def test_a_band_does_not_leave_what_is_possible():
     assert band_of(plots.plot_sweep(runs), 0.01)[1] == 1
 
 
+def test_a_band_of_losses_ends_at_the_lowest_run_and_so_keeps_to_a_logarithmic_axis():
+    history = make_history(5, 2).query("optimizer == 'sgd'").sort_values("epoch")
+    history["val_loss"] = [0.01, 0.01, 0.01, 0.01, 1.0] * 2
+    _, low, high = student_interval(history["val_loss"][:5])
+    assert low < 0
+    assert band_of(plots.plot_curves(history, metric="val_loss"), 2) == pytest.approx((0.01, high))
+
+
 def test_error_is_drawn_on_a_logarithmic_axis_and_perfect_runs_stay_visible():
     runs = make_runs(2, optimizers=("sgd",), rates=(0.01, 0.1)).rename(columns={"val_accuracy": "val_score"})
     runs["val_score"] = [0.98, 0.96, 1.0, 1.0]
-    ax = plots.plot_sweep(runs, y="val_score", error=True, chance=0.1)
+    ax = plots.plot_sweep(runs, y="val_score", error=True)
     assert ax.get_yscale() == "log"
     assert ax.get_ylabel() == "Last epochs' validation error (%)"
     assert list(ax.lines[0].get_ydata()) == pytest.approx([0.03, 0.01])  # none at all: half of the smallest
     assert points_of(ax) == {0.01: pytest.approx([0.02, 0.04]), 0.1: pytest.approx([0.01, 0.01])}
     assert ax.get_ylim()[0] < 0.01
-    assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() not in ("-", "None")] == [0.9]
     assert ax.yaxis.get_major_formatter()(0.02, 0) == "2"
-    curves = plots.plot_curves(make_history(), hue="optimizer", error=True)
-    assert (curves.get_yscale(), curves.get_ylabel()) == ("log", "Error (%)")
     with pytest.raises(ValueError, match="Expected an accuracy, to draw its error. Received: 'val_loss'"):
         plots.plot_sweep(runs, y="val_loss", error=True)
 
@@ -137,7 +142,9 @@ def test_the_chosen_rate_of_each_group_gets_a_ring():
     plots.plot_sweep(runs.query("optimizer == 'sgd'"), chosen={None: 0.1})
     with pytest.raises(ValueError, match="Expected runs of adam at the chosen learning_rate"):
         plots.plot_sweep(runs, hue="optimizer", chosen={"adam": 0.02})
-    with pytest.raises(ValueError, match="Expected chosen for adam, sgd. Received: lion"):
+    with pytest.raises(
+        ValueError, match="Expected runs of lion at the chosen learning_rate=0.01. Received: runs of adam, sgd"
+    ):
         plots.plot_sweep(runs, hue="optimizer", chosen={"lion": 0.01})
 
 
@@ -176,7 +183,7 @@ def test_diverged_runs_are_crosses_and_no_part_of_the_mean(value):
     assert drawn[0.01] == pytest.approx(runs.loc[[4, 5], "val_accuracy"].mean())
     assert 0.1 not in drawn
     assert crosses_of(ax) == 4
-    assert "× 4 of 9 runs diverged, not in the mean" in text_of(ax)
+    assert "× 4 of 9 runs diverged or collapsed, not in the mean" in text_of(ax)
 
 
 def test_a_collapsed_run_is_a_cross_and_widens_no_band():
@@ -241,7 +248,7 @@ def test_curves_mark_runs_that_ended_early_even_in_their_first_epoch():
     history = history[(history["run_id"] != "sgd-0.01-2") | (history["epoch"] <= 2)]
     ax = plots.plot_curves(history, metric="loss", hue="optimizer")
     assert crosses_of(ax) == 2
-    assert "× 2 of 6 runs ended early" in text_of(ax)
+    assert "× 2 of 6 runs ended early or collapsed" in text_of(ax)
 
 
 def test_a_missing_column_says_how_to_get_it():
@@ -355,6 +362,20 @@ def test_intervals_show_single_runs_and_count_collapsed_ones_at_the_edge():
     assert count.get_position() == (0.01, heights[0])
     assert ax.get_xlim()[0] > 70
     assert "points: single runs\n× 2 of 12 runs diverged or collapsed, not in the mean" in text_of(ax)
+
+
+def test_an_arm_of_few_seeds_has_its_range_and_no_interval_beyond_what_is_possible():
+    runs = make_runs(5, rates=(0.01,))
+    runs["val_accuracy"] = [0.94, 0.99, 0.99, 0.5, 0.5] + [0.1, 0.99, 0.99, 0.99, 0.99]
+    runs.loc[[3, 4], "status"] = "failed"
+    summary = summarise(runs[runs["status"] != "failed"], "optimizer", "val_accuracy")
+    assert (summary["high"] > 1).all()
+    ax = plots.plot_intervals(summary, y="optimizer", runs=runs)
+    few, many = (bar[:, 0] for bar in ax.containers[0].lines[2][0].get_segments())
+    assert few == pytest.approx([94, 99])
+    assert many == pytest.approx([100 * summary["low"][1], 100])
+    assert ax.texts[-3].get_text() == "97.33 [94.00, 99.00]   n = 3"
+    assert "mean and 95% Student-t interval, below five seeds range, n = 3 to 5 seeds; points" in text_of(ax)
 
 
 def test_functions_draw_on_the_axes_given_and_leave_global_style_alone():
@@ -484,4 +505,11 @@ def test_a_table_in_words():
             "The test set's own error in accuracy (%)": "0.14",
         }
     ]
-    assert plots.tell_accuracy(levels.iloc[0]) == "98.10% (98.00 to 98.20)"
+
+
+def test_a_column_of_names_has_no_unit_and_a_letter_stays_a_letter():
+    arms = pd.DataFrame({"loss": ["hinge", "crossentropy"], "k": [1, 3], "published_accuracy": ["", "96.9"]})
+    assert list(plots.readable(arms)) == ["Loss", "k", "Published accuracy (%)"]
+    assert list(plots.readable(arms.assign(loss=0.5)))[0] == "Loss (nats)"
+    runs = make_runs().rename(columns={"optimizer": "loss"})
+    assert plots.plot_sweep(runs, hue="loss").get_legend().get_title().get_text() == "Loss"

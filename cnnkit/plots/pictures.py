@@ -13,12 +13,8 @@ def plot_confusion(y_true, y_pred, class_names, *, ax=None):
     """Plot which class is taken for which, with the diagonal in grey so that the errors stand out.
 
     Args:
-        y_true: Integer array `(n,)`, the classes.
-        y_pred: Integer array `(n,)`, the predicted classes.
+        y_true, y_pred: Integer arrays `(n,)`, the classes and the predicted ones.
         class_names: Sequence of `num_classes` strings. Above 20 classes the counts are not written out.
-        ax: Axes to draw on; a new figure's when None.
-    Returns:
-        `matplotlib.axes.Axes`.
     Raises:
         ValueError: If the arrays differ in shape, are not one-dimensional, or hold a label without a name.
     """
@@ -29,8 +25,7 @@ def plot_confusion(y_true, y_pred, class_names, *, ax=None):
             "Turn logits into classes with logits.argmax(axis=-1)."
         )
     classes = len(class_names)
-    outside = sorted((set(y_true.tolist()) | set(y_pred.tolist())) - set(range(classes)))
-    if outside:
+    if outside := sorted({*y_true.tolist(), *y_pred.tolist()} - {*range(classes)}):
         raise ValueError(f"Expected classes 0 to {classes - 1}, one a name. Received: {outside[:5]}.")
     counts = confusion_matrix(y_true, y_pred, labels=range(classes))
     diagonal, few = np.eye(classes, dtype=bool), classes <= 20
@@ -38,10 +33,9 @@ def plot_confusion(y_true, y_pred, class_names, *, ax=None):
     common = {"ax": ax, "square": True, "fmt": "d", "xticklabels": class_names, "yticklabels": class_names}
     muted = {"cmap": ListedColormap(["0.93"]), "cbar": False, "annot_kws": {"color": "0.5", "size": 8}}
     sns.heatmap(counts, mask=~diagonal, annot=few, **muted, **common)
-    worst = max(1, counts[~diagonal].max(initial=0))
     bar = {"label": "Errors (images)", "ticks": MaxNLocator(6, integer=True), "shrink": 0.8}
-    warm = {"cmap": "Oranges", "vmin": 0, "vmax": worst, "annot_kws": {"size": 8}, "cbar_kws": bar}
-    sns.heatmap(counts, mask=diagonal | (counts == 0), annot=few, **warm, **common)
+    warm = {"cmap": "Oranges", "vmin": 0, "vmax": max(1, counts[~diagonal].max(initial=0)), "annot_kws": {"size": 8}}
+    sns.heatmap(counts, mask=diagonal | (counts == 0), annot=few, cbar_kws=bar, **warm, **common)
     turned = sum(map(len, map(str, class_names))) > 4 * classes
     ax.tick_params(length=0, rotation=0, labelsize="medium" if few else 5)
     ax.tick_params(axis="x", rotation=90 if turned else 0)
@@ -57,18 +51,14 @@ def plot_images(images, *, titles=None, columns=8, ax=None):
     """Plot images, filters or feature maps in a grid, every pixel as a square.
 
     Args:
-        images: Array `(n, height, width)` or `(n, height, width, 1 or 3)`, or a list of such images of any sizes;
-            uint8, or float in [0, 1]. Other floats (weights, features) share one scale, which the caption gives: grey
-            ones from blue over white at zero to red, RGB ones with zero as mid-grey. The kernels of a first layer are
+        images: Array `(n, height, width)` or `(n, height, width, 1 or 3)`, or a list of such images of any sizes; uint8,
+            or float in [0, 1]. Other floats (weights, features) share one scale, which the caption gives: grey ones
+            from blue over white at zero to red, RGB ones with zero as mid-grey. A first layer's kernels are
             `kernel.transpose(3, 0, 1, 2)`.
         titles: Sequence of n strings above the images.
         columns: Integer, images a row.
-        ax: Axes to draw on; a new figure's when None.
-    Returns:
-        `matplotlib.axes.Axes`.
     Raises:
-        ValueError: If there are none or more than 256 images, a shape is no image's, a value is not finite, or there
-            are not as many titles as images.
+        ValueError: If a shape is no image's, a value is not finite, or there are not as many titles as images.
     """
     if not 1 <= len(images) <= 256 or (titles is not None and len(titles) != len(images)):
         raise ValueError(
@@ -83,7 +73,7 @@ def plot_images(images, *, titles=None, columns=8, ax=None):
     cell = max(height for height, _ in sizes)
     across = 1.08
     down = cell + 0.08 + (0 if titles is None else 0.16 * (1 + max(str(title).count("\n") for title in titles)))
-    inches = min(9.6, max(1.1 * columns, min(2.4 * columns, 7.2)))
+    inches = np.clip(7.2, 1.1 * columns, 2.4 * columns).clip(max=9.6)
     ax = new_axes(ax, inches, inches * rows * down / (columns * across) + 0.3)
     floats = [image for image in images if image.dtype != np.uint8]
     pictures = all(image.min() >= 0 and image.max() <= 1 for image in floats)
@@ -103,12 +93,12 @@ def plot_images(images, *, titles=None, columns=8, ax=None):
 
 
 def _check_image(image):
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.ndim != 3 or image.shape[-1] not in (1, 3) or not image.size or not np.isfinite(image).all():
+    image = image[..., None] if image.ndim == 2 else image
+    finite = bool(np.isfinite(image).all())
+    if image.ndim != 3 or image.shape[-1] not in (1, 3) or not image.size or not finite:
         raise ValueError(
             "Expected finite images (height, width), (height, width, 1) or (height, width, 3). Received: "
-            f"shape {image.shape}, finite: {bool(np.isfinite(image).all())}. Show one channel at a time."
+            f"shape {image.shape}, finite: {finite}. Show one channel at a time."
         )
     return image
 

@@ -1,8 +1,13 @@
 """Figures of runs: learning curves, sweeps, heat maps and intervals.
 
 Lines are means over seeds. Bands are 95% Student-t intervals from five seeds on, because a percentile bootstrap of few
-covers 76% where it says 95%, and their range below that. Up to twenty single runs are drawn as well. A run that
-diverged or collapsed is a cross at the edge and no part of a mean: never a silent gap, and never a band over all.
+covers 76% where it says 95%, and their range below that; none leaves what is possible: an accuracy's ends at 0 and
+100%, a loss's at the lowest run. Up to twenty single runs are drawn as well. A run that diverged, or that a Boolean
+column `collapsed` marks, is a cross at the edge and no part of a mean: never a silent gap, and never a band over all.
+Failed runs are left out and counted.
+
+`hue` is a column's name: one colour, marker and line a value; None takes all runs as seeds of one setting. A ValueError
+names a missing column, or the point where two runs of one group differ in more than their `seed`.
 """
 
 import numpy as np
@@ -19,6 +24,7 @@ from cnnkit.plots.style import (
     add_legend,
     check_frame,
     groups,
+    heading,
     is_accuracy,
     label,
     new_axes,
@@ -28,106 +34,85 @@ from cnnkit.plots.style import (
 from cnnkit.plots.words import BAND_RUNS, POINT_RUNS, tell_band, tell_interval, tell_lost, tell_runs
 
 
-def plot_curves(history, *, metric="accuracy", hue=None, error=False, ax=None):
-    """Plot a metric over the epochs: training dashed, validation solid.
+def plot_curves(history, *, metric="accuracy", hue=None, ax=None):
+    """Plot a metric over the epochs: training dashed, validation solid; a cross where a run ended early.
 
     Args:
         history: DataFrame of one line a run and epoch: `run_id, epoch` and the metric's columns. For `hue`, add the
-            column first: `history.merge(runs[["run_id", "optimizer"]])`. A run that stopped early has a cross at the
-            edge where it ended; so has one that a Boolean column `collapsed` marks, and it is no part of the mean.
-        metric: `"accuracy"` or `"loss"` draw `train_` and `val_` together; a full column name, as `"val_loss"` or
-            `"learning_rate"`, draws that column alone.
-        hue: Column name: one colour a value. None draws all runs as seeds of one setting.
-        error: Boolean. True draws what an accuracy leaves, 1 - accuracy in %, on a logarithmic axis, where 98 and 99%
-            are as far apart as 80 and 90%; no error at all is drawn at half of the smallest one.
-        ax: Axes to draw on; a new figure's when None.
-    Returns:
-        `matplotlib.axes.Axes`.
-    Raises:
-        ValueError: If a column is missing, `error` is asked of a metric that is no accuracy, or (where there is a
-            `seed`) runs of one group differ in more than it.
+            column first: `history.merge(runs[["run_id", "optimizer"]])`.
+        metric: `"accuracy"` or `"loss"` for `train_` and `val_` together, or a column, as `"val_loss"`, for it alone.
     """
     splits = ["train", "val"] if f"val_{metric}" in history else [""]
     columns = [f"{split}_{metric}".strip("_") for split in splits]
     history = check_frame(history, "run_id", "epoch", *columns, hue=hue)
     _check_seeds(history, "epoch", hue)
     ax = new_axes(ax)
-    history, possible = _to_drawn(ax, history, metric, columns, error)
     parts, counts, crosses = groups(history, hue), [], []
     for part, style in parts.values():
         sound = part[~_is_collapsed(part)]
-        for column, split in zip(columns, splits, strict=True):
-            finite = sound[np.isfinite(sound[column])]
-            _draw_mean(ax, finite, "epoch", column, _curve_style(style, split, hue, part["epoch"].nunique()), possible)
-            few = split != "train" and 1 < sound["run_id"].nunique() <= POINT_RUNS
-            for _, run in finite.groupby("run_id") if few else ():
-                ax.plot(run["epoch"], run[column].clip(*possible), color=style["color"], linewidth=0.6, alpha=0.45)
         counts.append(sound["run_id"].nunique())
         crosses.append((style["color"], _ends(part, columns[-1])))
-    if metric == "learning_rate" and (history[metric] > 0).all():
-        ax.set_yscale("log")
+        solid = style | {"markevery": 1 + part["epoch"].nunique() // 12} | ({"linestyle": "-"} if splits[0] else {})
+        dashed = style | {"linestyle": "--", "marker": None} | ({} if hue else {"color": TRAINING_GREY})
+        for column, split in zip(columns, splits, strict=True):
+            finite = sound[np.isfinite(sound[column])]
+            _draw_mean(ax, finite, "epoch", column, dashed if split == "train" else solid)
+            if split != "train" and 1 < counts[-1] <= POINT_RUNS:
+                for _, run in finite.groupby("run_id"):
+                    ax.plot(run["epoch"], run[column], color=style["color"], linewidth=0.6, alpha=0.45)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    ax.set(xlabel="Epoch", ylabel=label(metric, error=error))
-    ended = _finish_lines(ax, metric, crosses, error)
-    add_legend(ax, parts, hue, splits=splits)
-    total, how = history["run_id"].nunique(), "ended early or collapsed" if "collapsed" in history else "ended early"
-    add_caption(ax, tell_band(counts, "thin lines"), f"× {ended} of {total} runs {how}" if ended else "")
+    ax.set(xlabel="Epoch", ylabel=label(metric))
+    ended, total = _finish_lines(ax, metric, crosses), history["run_id"].nunique()
+    add_legend(ax, parts, hue, double=len(splits) == 2)
+    told = f"× {ended} of {total} runs ended early or collapsed" if ended else ""
+    add_caption(ax, tell_band(counts, metric, "thin lines"), told)
     return ax
 
 
-def plot_sweep(
-    runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=True, error=False, chosen=None, chance=None, ax=None
-):
+def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=True, error=False, chosen=None, ax=None):
     """Plot a metric against a swept setting.
 
     Args:
-        runs: DataFrame of one line a run. Diverged runs, and those that a Boolean column `collapsed` marks, are
-            crosses at the edge and no part of the mean; failed runs are left out, and the caption says how many.
-        x: Column name of the setting.
-        y: Column name of the metric.
-        hue: Column name: one colour, marker and line a value.
+        runs: DataFrame of one line a run.
+        x, y: Column names of the setting, a number, and of the metric.
         log_x: Boolean, whether x is shown on a logarithmic axis.
-        error: Boolean, as in `plot_curves`.
+        error: Boolean. True draws what an accuracy leaves, 1 - accuracy in %, on a logarithmic axis, where 98 and 99%
+            are as far apart as 80 and 90%; no error at all is drawn at half of the smallest one.
         chosen: Dict of a value of `hue` (None without one) to the x that was chosen: its mean gets a ring.
-        chance: Float, the metric of blind guessing, drawn as a line (0.1 for the accuracy over ten equal classes).
-        ax: Axes to draw on; a new figure's when None.
-    Returns:
-        `matplotlib.axes.Axes`.
-    Raises:
-        ValueError: If a column is missing, x is no number or not positive on a logarithmic axis, `error` is asked of a
-            metric that is no accuracy, runs of one point differ in more than their seed, or nothing ran at a chosen x.
     """
     runs = check_frame(runs, x, y, hue=hue)
-    if not is_numeric_dtype(runs[x]):
-        raise ValueError(f"Expected numbers in {x}. Received: {runs[x].iloc[0]!r}. Compare names with plot_intervals.")
-    if log_x and not (runs[x] > 0).all():
-        raise ValueError(f"Expected {x} > 0 on a logarithmic axis. Received: {x}={runs[x].min()}. Pass log_x=False.")
-    finished = _without_failed(runs)
-    _check_seeds(finished, x, hue)
-    ax = new_axes(ax)
-    finished, possible = _to_drawn(ax, finished, y, [y], error)
-    rings = {nice(group): place for group, place in (chosen or {}).items()}
+    if not is_numeric_dtype(runs[x]) or (log_x and not (runs[x] > 0).all()):
+        raise ValueError(
+            f"Expected numbers in {x}, above 0 on a logarithmic axis. Received: {x}={runs[x].min()}. Pass log_x=False, "
+            "or compare names with plot_intervals."
+        )
+    if error and not is_accuracy(y):
+        raise ValueError(f"Expected an accuracy, to draw its error. Received: {y!r}. Leave error out.")
+    finished = _finished(runs, x, y, hue)
+    least = -np.inf
+    if error:
+        finished[y] = 1 - finished[y]
+        least = finished.loc[finished[y] > 0, y].min() / 2 if (finished[y] > 0).any() else 0.001
     parts, counts, crosses = groups(finished, hue), [], []
+    rings = {nice(group): place for group, place in (chosen or {}).items()}
+    for group, place in rings.items():
+        if group not in parts or not np.isclose(parts[group][0][x], place).any():
+            there = ", ".join(parts)
+            raise ValueError(f"Expected runs of {group} at the chosen {x}={place}. Received: runs of {there}.")
+    ax = new_axes(ax)
+    if error:
+        ax.set_yscale("log")
     for size, (group, (part, style)) in enumerate(parts.items()):
-        lost = _is_lost(part, y)
-        means = _draw_mean(ax, part[~lost], x, y, style, possible)
+        sound, colour = part[~part["lost"]], style["color"]
+        means = _draw_mean(ax, sound, x, y, style, least)
         counts += means["n"].tolist()
-        shown = part[~lost & part[x].isin(means.index[means["n"].between(2, POINT_RUNS)])]
-        points = {"linestyle": "", "marker": "o", "ms": 2.8, "mew": 0, "alpha": 0.55, "color": style["color"]}
-        ax.plot(shown[x], shown[y].clip(*possible), **points)
-        crosses.append((style["color"], part.loc[lost, x]))
+        shown = sound[sound[x].isin(means.index[means["n"].between(2, POINT_RUNS)])]
+        ax.plot(shown[x], shown[y].clip(least), "o", color=colour, ms=2.8, mew=0, alpha=0.55)
+        crosses.append((colour, part.loc[part["lost"], x]))
         if group in rings:
-            ring = means.index[np.isclose(means.index, rings.pop(group))]
-            if not len(ring):
-                raise ValueError(f"Expected runs of {group} at the chosen {x}. Received: none. Correct chosen.")
-            look = {"mfc": "none", "mec": style["color"], "mew": 1.5, "zorder": 5}
-            ax.plot(ring, means.loc[ring, "mean"], "o", ms=10 + 2 * size, **look)  # of each group one of its own size
-    if rings:
-        raise ValueError(f"Expected chosen for {', '.join(parts)}. Received: {', '.join(rings)}. Correct chosen.")
-    if chance is not None:
-        chance = 1 - chance if error else chance
-        ax.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
-        ax.annotate("chance", (0.995, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=GREY)
+            ring = means["mean"][np.isclose(means.index, rings[group])]
+            look = {"mfc": "none", "mec": colour, "mew": 1.5, "zorder": 5}
+            ax.plot(ring.index, ring, "o", ms=10 + 2 * size, **look)  # of each group one of its own size
     if log_x:
         ax.set_xscale("log")
     values = sorted(runs[x].unique())
@@ -137,9 +122,8 @@ def plot_sweep(
     ax.set(xlabel=label(x), ylabel=label(y, error=error))
     lost = _finish_lines(ax, y, crosses, error)
     add_legend(ax, parts, hue)
-    how = "diverged or collapsed" if "collapsed" in runs else "diverged"
-    ringed = f"; ring: the chosen {x.replace('_', ' ')}" if chosen else ""
-    add_caption(ax, tell_band(counts) + ringed, tell_lost(runs, lost, how))
+    ringed = f"ring: the chosen {x.replace('_', ' ')}" if chosen else ""
+    add_caption(ax, tell_band(counts, y, "points"), ringed, tell_lost(runs, lost))
     return ax
 
 
@@ -148,19 +132,10 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
 
     Args:
         runs: DataFrame of one line a run. A cell's mean leaves diverged and collapsed runs out and counts them: `×1`.
-        x: Column name of the setting across.
-        y: Column name of the setting upwards.
-        values: Column name of the metric.
-        ax: Axes to draw on; a new figure's when None.
-    Returns:
-        `matplotlib.axes.Axes`.
-    Raises:
-        ValueError: If a column is missing, or runs of one cell differ in more than their seed.
+        x, y, values: Column names of the settings across and upwards, and of the metric.
     """
     runs = check_frame(runs, x, y, values)
-    finished = _without_failed(runs)
-    _check_seeds(finished, x, y)
-    finished = finished.assign(lost=_is_lost(finished, values))
+    finished = _finished(runs, x, values, y)
     finished[values] = finished[values].where(~finished["lost"]) * shown_scale(values)
     cells = finished.groupby([y, x], dropna=False).agg(
         mean=(values, "mean"), low=(values, "min"), high=(values, "max"), n=(values, "count"), lost=("lost", "sum")
@@ -173,7 +148,7 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
         return mean + (f"×{cell['lost']:.0f}" if cell["lost"] else "") + spread
 
     texts = cells.apply(tell, axis=1).unstack().fillna("")
-    ax = new_axes(ax, 2.2 + 0.85 * means.shape[1], 1.6 + 0.55 * means.shape[0])
+    ax = new_axes(ax, max(6.4, 2.2 + 0.85 * means.shape[1]), 1.6 + 0.55 * means.shape[0])
     ticks = {"xticklabels": [*map(nice, means.columns)], "yticklabels": [*map(nice, means.index)]}
     colours = "viridis_r" if "loss" in values else "viridis"
     sns.heatmap(means, ax=ax, cmap=colours, linewidths=1, cbar_kws={"label": label(values)}, **ticks)
@@ -184,63 +159,58 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
     ax.set_facecolor("0.95")
     ax.invert_yaxis()
     ax.tick_params(length=0, rotation=0)
-    ax.set(xlabel=label(x), ylabel=label(y))
+    ax.set(xlabel=heading(runs, x), ylabel=heading(runs, y))
     told = f"mean and range, {tell_runs(cells.loc[cells['n'] > 0, 'n'])}"
-    add_caption(ax, told, tell_lost(runs, cells["lost"].sum(), "diverged or collapsed"))
+    add_caption(ax, told, tell_lost(runs, cells["lost"].sum()))
     return ax
 
 
 def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", hue=None, reference=None, runs=None, ax=None):
-    """Plot one line an arm: its mean or effect, its 95% interval and its n, also in figures at the right.
+    """Plot one line an arm: its mean or effect, its interval and its n, also in figures at the right.
 
     Args:
         summary: DataFrame with the columns `y`, `x`, `low`, `high`, `n`, drawn from top to bottom: of
             `store.summarise`, or lines of `claims.csv`, whose `margin` is then shaded around the reference.
-        y: Column name of the arm.
-        x: Column name of the value: `"mean"`, or `"effect"` of a claim.
+        y, x: Column names of the arm and of the value: `"mean"`, or `"effect"` of a claim.
         metric: String, the metric that was summarised; gives the axis its name and unit.
-        hue: Column name: one colour and marker a value.
         reference: Float, drawn as a line: 0 for differences, which are then labelled as such.
-        runs: DataFrame of what was summarised, one line a run with the columns `y` and `metric`: up to twenty an arm
-            are small points below its interval; diverged and collapsed ones are counted at the edge: `×2`.
-        ax: Axes to draw on; a new figure's when None.
-    Returns:
-        `matplotlib.axes.Axes`.
-    Raises:
-        ValueError: If a column is missing.
+        runs: DataFrame of what was summarised, one line a run with the columns `y` and `metric`: an arm of fewer than
+            five has their range for its interval, up to twenty are small points below it, and diverged and collapsed
+            ones are counted at the edge: `×2`. Without it every interval is the summary's.
     """
     summary = check_frame(summary, y, x, "low", "high", "n", hue=hue).reset_index(drop=True)
     ax = new_axes(ax, 7.2, 1.3 + (0.36 if runs is None else 0.46) * len(summary))
-    scale, parts, lost = shown_scale(metric), groups(summary, hue), 0
+    scale, told = shown_scale(metric), [f"95% Student-t interval, {tell_runs(summary['n'])}"]
     if runs is not None:
         runs = check_frame(runs, y, metric)
         runs = runs[runs[y].isin(summary[y])]
+        finished, told = _finished(runs, None, metric), [tell_band(summary["n"], metric, "points")]
+        summary = _bound(summary, finished[~finished["lost"]], y, metric)
+    parts = {name: (part, style | {"linestyle": ""}) for name, (part, style) in groups(summary, hue).items()}
+    lost = 0
     for part, style in parts.values():
         middle = part[x] * scale
         bars = np.nan_to_num([middle - part["low"] * scale, part["high"] * scale - middle])  # n = 1: a point, no bar
-        ax.errorbar(middle, part.index, xerr=bars, **(style | {"linestyle": ""}), capsize=3, markersize=6)
+        ax.errorbar(middle, part.index, xerr=bars, **style, capsize=3, markersize=6)
         for row, arm in part[y].items() if runs is not None else ():
-            lost += _draw_points(ax, _without_failed(runs[runs[y] == arm]), metric, row + 0.27, style["color"])
+            lost += _draw_points(ax, finished[finished[y] == arm], metric, row + 0.27, style["color"])
     beside = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small", "annotation_clip": False}
     for row, line in summary.iterrows():
         ax.annotate(tell_interval(line, x, metric), (1.02, row), **beside)
-    shaded = reference is not None and "margin" in summary
     if reference is not None:
         ax.axvline(reference * scale, color=GREY, linewidth=1, zorder=0)
-    if shaded:
-        margin = summary["margin"] * scale
-        ax.barh(summary.index, 2 * margin, left=reference * scale - margin, height=1, color="0.92", zorder=-1)
+        if "margin" in summary:
+            margin, grey = summary["margin"] * scale, {"height": 1, "color": "0.92", "zorder": -1}
+            ax.barh(summary.index, 2 * margin, left=reference * scale - margin, **grey)
+            told.append("grey: the margin")
     ax.set_yticks(summary.index, [nice(value) for value in summary[y]])
     ax.set(ylim=(len(summary) - 0.4, -0.6), ylabel="", xlabel=label(metric, difference=reference == 0))
     ax.grid(axis="x", color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     sns.despine(ax=ax, left=True)
     ax.tick_params(axis="y", length=0)
-    add_legend(ax, parts, hue, linestyle="", loc="lower left", bbox_to_anchor=(0, 1), ncols=len(parts))
-    told = [f"95% Student-t interval over {tell_runs(summary['n'])}"]
-    told += ["points: single runs"] if runs is not None and summary["n"].min() <= POINT_RUNS else []
-    told += ["grey: the margin"] if shaded else []
-    add_caption(ax, "; ".join(told), "" if runs is None else tell_lost(runs, lost, "diverged or collapsed"))
+    add_legend(ax, parts, hue, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(parts))
+    add_caption(ax, "; ".join(told), "" if runs is None else tell_lost(runs, lost))
     return ax
 
 
@@ -256,29 +226,18 @@ def _check_seeds(runs, *by):
         )
 
 
-def _without_failed(runs):
-    return runs[runs["status"] != "failed"] if "status" in runs else runs
-
-
 def _is_collapsed(frame):
     return frame["collapsed"].eq(True) if "collapsed" in frame else pd.Series(False, index=frame.index)
 
 
-def _is_lost(runs, metric):
-    diverged = runs["status"] == "diverged" if "status" in runs else False
-    return ~np.isfinite(runs[metric]) | diverged | _is_collapsed(runs)
-
-
-def _to_drawn(ax, frame, metric, columns, error):
-    """Return the frame with accuracies turned into errors if asked, and the `(low, high)` that a value can have."""
-    if not error:
-        return frame, (0, 1) if is_accuracy(metric) else (0, np.inf) if "loss" in metric else (-np.inf, np.inf)
-    if not is_accuracy(metric):
-        raise ValueError(f"Expected an accuracy, to draw its error. Received: {metric!r}. Leave error out.")
-    ax.set_yscale("log")
-    errors = 1 - frame[columns]
-    least = errors[errors > 0].min().min()
-    return frame.assign(**errors), (least / 2 if np.isfinite(least) else 0.001, 1)
+def _finished(runs, x, metric, hue=None):
+    """Return a copy of the runs that did not fail, whose column `lost` says which diverged or collapsed."""
+    status = runs["status"] if "status" in runs else pd.Series("completed", index=runs.index)
+    runs = runs.assign(lost=~np.isfinite(runs[metric]) | (status == "diverged") | _is_collapsed(runs))
+    finished = runs[status != "failed"].copy()
+    if x is not None:
+        _check_seeds(finished, x, hue)
+    return finished
 
 
 def _ends(history, column):
@@ -288,20 +247,22 @@ def _ends(history, column):
     return sound[early].fillna(history["epoch"].min())
 
 
-def _curve_style(style, split, hue, epochs):
-    """Training is dashed and bare, and grey where colour does not tell groups apart; validation is solid."""
-    if split == "train":
-        return style | {"linestyle": "--", "marker": None} | ({} if hue else {"color": TRAINING_GREY})
-    return style | {"markevery": 1 + epochs // 12} | ({"linestyle": "-"} if split else {})
+def _bound(summary, runs, by, metric):
+    """Return a summary whose intervals are the range below five runs, and never leave what is possible."""
+    spread = runs.groupby(by, dropna=False)[metric].agg(["min", "max"]).reindex(summary[by]).set_axis(summary.index)
+    few = summary["n"].between(2, BAND_RUNS - 1)
+    low, high = summary["low"].mask(few, spread["min"]), summary["high"].mask(few, spread["max"])
+    if is_accuracy(metric):
+        low, high = low.clip(lower=0), high.clip(upper=1)
+    elif "loss" in metric:  # the lowest run rather than 0, which a logarithmic axis does not have
+        low = low.clip(lower=spread["min"])
+    return summary.assign(low=low, high=high)
 
 
-def _draw_mean(ax, frame, x, y, style, possible):
-    """Draw the mean and its band, and return them: a frame with `mean, low, high, n` by x."""
-    means = summarise(frame, x, y).set_index(x)
-    spread = frame.groupby(x)[y].agg(["min", "max"])
-    for end, extreme in (("low", "min"), ("high", "max")):
-        means[end] = means[end].mask(means["n"] < BAND_RUNS, spread[extreme]).where(means["n"] > 1)
-    means[["mean", "low", "high"]] = means[["mean", "low", "high"]].clip(*possible)
+def _draw_mean(ax, frame, x, y, style, least=-np.inf):
+    """Draw the mean and its band, nothing below `least`, and return them: a frame with `mean, low, high, n` by x."""
+    means = _bound(summarise(frame, x, y), frame, x, y).set_index(x)
+    means[["mean", "low", "high"]] = means[["mean", "low", "high"]].clip(lower=least)
     ax.plot(means.index, means["mean"], **style)
     ax.fill_between(means.index, means["low"], means["high"], color=style["color"], alpha=0.14, linewidth=0)
     return means
@@ -309,18 +270,17 @@ def _draw_mean(ax, frame, x, y, style, possible):
 
 def _draw_points(ax, runs, metric, height, color):
     """Draw an arm's single runs as points, count the lost ones at the worse edge, and return how many these are."""
-    lost = _is_lost(runs, metric)
-    if (~lost).sum() <= POINT_RUNS:
-        values = runs.loc[~lost, metric] * shown_scale(metric)
+    values, lost = runs.loc[~runs["lost"], metric] * shown_scale(metric), runs["lost"].sum()
+    if len(values) <= POINT_RUNS:
         ax.plot(values, np.full(len(values), height), "o", color=color, ms=3, mew=0, alpha=0.55)
-    if lost.any():
+    if lost:
         edge, side = (0.99, "right") if "loss" in metric else (0.01, "left")
         place = {"transform": ax.get_yaxis_transform(), "ha": side, "va": "center"}
-        ax.text(edge, height, f"×{lost.sum()}", color=color, weight="bold", fontsize="small", **place)
-    return lost.sum()
+        ax.text(edge, height, f"×{lost}", color=color, weight="bold", fontsize="small", **place)
+    return lost
 
 
-def _finish_lines(ax, metric, crosses, error):
+def _finish_lines(ax, metric, crosses, error=False):
     """Make room for a row of crosses for each `(colour, places)`, draw them, and return how many there are."""
     crosses = [(colour, places) for colour, places in crosses if len(places)]
     worse_up = error or "loss" in metric

@@ -13,22 +13,18 @@ from cnnkit.lab.store import METRICS, write_atomically
 from cnnkit.plots.style import check_frame
 
 ORIGIN = {"experiment": str, "runs": int, "rows_sha256": str, "commit": str, "cnnkit": str}  # what a figure carries
-SMOKE = "smoke run: too small to conclude from"
 
 
 def mark_profile(figure, profile):
-    """Say on a figure (or an Axes' figure) of the smoke profile that it is one; leave others as they are.
-
-    Raises:
-        ValueError: If the profile is neither `"smoke"` nor `"full"`.
-    """
+    """Say on a figure (or an Axes' figure) of the profile `"smoke"` that it is one; leave those of `"full"` alone."""
     if profile not in ("smoke", "full"):
         raise ValueError(f"Expected the profile smoke or full. Received: {profile!r}.")
     if profile == "smoke":
         figure = figure.get_figure(root=True)
         if figure.get_layout_engine() is None:  # else the words would stand on the axis label
             figure.set_layout_engine("constrained")
-        figure.supxlabel(SMOKE, color="#b3400e", weight="bold", fontsize="medium")
+        words = "smoke run: too small to conclude from"
+        figure.supxlabel(words, color="#b3400e", weight="bold", fontsize="medium")
 
 
 def save_figure(figure, path, *, experiment, rows):
@@ -36,20 +32,16 @@ def save_figure(figure, path, *, experiment, rows):
 
     Args:
         figure: Figure, or an Axes of it.
-        path: Path of the PNG.
         experiment: String, the experiment whose runs it shows.
-        rows: DataFrame of these runs, with `run_id` and `commit`.
+        rows: DataFrame of these runs, with `run_id` and `commit`; a ValueError if it is empty or lacks one.
     Returns:
         `pathlib.Path` of the PNG.
-    Raises:
-        ValueError: If `rows` is empty or lacks a column.
-        OSError: If the file cannot be written.
     """
     check_frame(rows, "run_id", "commit")
     commits = " ".join(sorted(set(rows["commit"].dropna().astype(str))))
     facts = experiment, rows["run_id"].nunique(), hash_rows(rows), commits, __version__
-    origin = dict(zip(ORIGIN, facts, strict=True))
-    metadata = {"Software": None, "cnnkit": json.dumps(origin)}  # Matplotlib's own version would change the bytes
+    origin = json.dumps(dict(zip(ORIGIN, facts, strict=True)))
+    metadata = {"Software": None, "cnnkit": origin}  # Matplotlib's own version would change the bytes
     look = {"dpi": 150, "bbox_inches": "tight", "pil_kwargs": {"optimize": True}}
     png = io.BytesIO()
     figure.get_figure(root=True).savefig(png, format="png", metadata=metadata, **look)
@@ -68,11 +60,8 @@ def hash_rows(rows):
 def read_provenance(path):
     """Return what `save_figure` wrote into a PNG: `experiment, runs, rows_sha256, commit, cnnkit`.
 
-    Signs that a terminal would obey are replaced by "?": anybody can write into a picture.
-
-    Raises:
-        ValueError: If the file is no PNG or carries no provenance.
-        OSError: If the file cannot be read.
+    Signs that a terminal would obey are replaced by "?": anybody can write into a picture. A ValueError says that the
+    file is no PNG or carries no provenance, an OSError that it cannot be read.
     """
     with open(path, "rb") as file:
         try:

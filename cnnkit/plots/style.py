@@ -4,6 +4,7 @@ import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
 
@@ -43,23 +44,22 @@ def groups(frame, hue):
 
 def add_caption(ax, *lines):
     """Write lines in small grey under the x label, wherever the layout puts it."""
-    text = "\n".join(line for line in lines if line)
-    below = {"xytext": (0, -2), "textcoords": "offset points", "ha": "center", "va": "top"}
-    ax.annotate(text, (0.5, 0), xycoords=ax.xaxis.label, **below, fontsize=8, color=GREY, annotation_clip=False)
+    below = {"xytext": (0, -2), "textcoords": "offset points", "ha": "center", "va": "top", "annotation_clip": False}
+    ax.annotate("\n".join(filter(None, lines)), (0.5, 0), xycoords=ax.xaxis.label, **below, fontsize=8, color=GREY)
 
 
-def add_legend(ax, parts, hue, *, splits=(), linestyle=None, **place):
-    """Name the groups of `groups`, if `hue` made any, and the two splits of a double curve, if there are two."""
-    double = len(splits) == 2
-    look = {"linestyle": "-"} if double else {} if linestyle is None else {"linestyle": linestyle}
+def add_legend(ax, parts, hue, *, double=False, **options):
+    """Name the groups of `groups`, if `hue` made any, and the two lines of a double curve."""
+    first, own = next(iter(parts.values()))
+    look = {"linestyle": "-"} if double else {}
     handles = [Line2D([], [], **(style | look), label=group) for group, (_, style) in parts.items() if hue]
     if double:
-        colours = (GREY, GREY) if hue else (TRAINING_GREY, next(iter(parts.values()))[1]["color"])
+        colours = (GREY, GREY) if hue else (TRAINING_GREY, own["color"])
         for name, colour, line in zip(("training", "validation"), colours, ("--", "-"), strict=True):
             handles.append(Line2D([], [], color=colour, linestyle=line, label=name))
     if handles:
-        beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if hue else {}
-        ax.legend(handles=handles, title=hue and label(hue), frameon=False, **(beside | place))
+        beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "title": heading(first, hue)} if hue else {}
+        ax.legend(handles=handles, frameon=False, **(beside | options))
 
 
 def is_accuracy(metric):
@@ -71,15 +71,21 @@ def shown_scale(metric):
     return 100 if is_accuracy(metric) else 1
 
 
-def label(column, *, error=False, difference=False):
+def label(column, *, error=False, difference=False, unit=True):
     """Return the name of a column with its unit; of an accuracy as the error that it leaves, or of a difference."""
     words = NAMES.get(column, column).replace("_", " ").split(" ")
-    unit = UNITS.get(words[-1])
+    measure = UNITS.get(words[-1]) if unit else None
     text = " ".join(WORDS.get(word, word) for word in words)
     text = text.replace("accuracy", "error") if error else text
     if difference:
-        text, unit = f"difference in {text}", "percentage points" if unit == "%" else unit
-    return text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
+        text, measure = f"difference in {text}", "percentage points" if measure == "%" else measure
+    text = text if len(text) == 1 else text[:1].upper() + text[1:]  # a letter is a symbol: k, n
+    return text + (f" ({measure})" if measure else "")
+
+
+def heading(frame, column):
+    """Return the name of a column, with its unit where any of its values is a number: an arm may be called `loss`."""
+    return label(column, unit=pd.to_numeric(frame[column], errors="coerce").notna().any())
 
 
 def nice(value):

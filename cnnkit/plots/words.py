@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from cnnkit.plots.style import is_accuracy, label, nice, shown_scale
+from cnnkit.plots.style import heading, is_accuracy, label, nice, shown_scale
 
 WIDTH = 96
 BAND_RUNS = 5  # a t interval over fewer runs is so wide that their range says more
@@ -17,10 +17,8 @@ COMPUTED = ("TRUE", "FALSE", "CONDITIONAL")  # verdicts of facts; the others are
 def readable(table):
     """Return a frame of strings: accuracies in %, `mean, low, high` as one column `mean ± half width`.
 
-    Args:
-        table: DataFrame, say of `store.summarise`, whose `attrs["metric"]` names what was averaged.
-    Returns:
-        DataFrame of the same lines; numbers are padded, so that a column reads well when it is set to the left.
+    `table.attrs["metric"]` names what was averaged, as `store.summarise` leaves it. Numbers are padded, to read well in
+    a column that is set to the left.
     """
     metric, columns = table.attrs.get("metric", "mean"), {}
     for name in table.columns:
@@ -30,7 +28,7 @@ def readable(table):
             told = [mean if np.isnan(high) else f"{mean} ± {half.strip()}" for mean, half, high in intervals]
             columns[f"{label(metric)}, mean ± 95%"] = told
         elif name not in ("low", "high") or "mean" not in table:
-            columns["n" if name == "n" else label(name)] = _cells(table[name], str(name))
+            columns[heading(table, name)] = _cells(table[name], str(name))
     return pd.DataFrame(columns)
 
 
@@ -50,16 +48,12 @@ def markdown_table(table):
 
 
 def tell_effect(verdict):
-    """Return what stands behind a verdict: effect, interval, n, margin, q, collapsed runs, and what n would decide.
+    """Return what stands behind a verdict, a line of `claims.csv` as a dict; `""` if nothing was measured.
 
-    Args:
-        verdict: Dict, a line of `claims.csv`.
-    Returns:
-        String, such as `"+0.12 pp [−0.05, 0.29], n = 8, margin 0.2, q = 0.003; 1 of 16 runs collapsed"`; `""` if
-        nothing was measured. pp are percentage points.
+    Such as `"+0.12 pp [−0.05, 0.29], n = 8, margin 0.2, q = 0.003; 1 of 16 runs collapsed; n = 14 would decide"`, where
+    pp are percentage points.
     """
-    effect, unit = verdict["effect"], verdict["unit"]
-    collapsed, needed = verdict.get("collapsed"), verdict.get("needed")
+    effect, unit, collapsed = verdict["effect"], verdict["unit"], verdict.get("collapsed")
     words = [f"{collapsed} runs collapsed"] if isinstance(collapsed, str) and not collapsed.startswith("0 ") else []
     if pd.isna(effect):
         return "; ".join(words)
@@ -68,14 +62,16 @@ def tell_effect(verdict):
     known = {"ratio": "times", "collapsed": "share"}
     name = "pp" if is_accuracy(unit) else "nats" if "loss" in unit else known.get(unit, unit)
     scale, form = shown_scale(unit), ".2f" if name in ("pp", "share") else ".3g"
-    sign = "" if unit == "ratio" else "+"
     low, high = (f"{verdict[end] * scale:{form}}" for end in ("low", "high"))
-    told = f"{effect * scale:{sign}{form}} {name} [{low}, {high}]".replace("-", "−")
+    told = f"{effect * scale:{'' if unit == 'ratio' else '+'}{form}} {name} [{low}, {high}]".replace("-", "−")
     told += f", n = {verdict['n']:.0f}, margin {verdict['margin'] * scale:.4g}"
-    q = verdict.get("q", np.nan)
-    told += "" if pd.isna(q) else ", q < 0.001" if q < 0.001 else f", q = {q:.2g}"
-    told += f", {verdict['looks']:.0f} looks" if verdict.get("looks", 1) > 1 else ""
-    return "; ".join([told, *words] + ([] if pd.isna(needed) else [f"n = {needed:.0f} would decide"]))
+    if pd.notna(q := verdict.get("q")):
+        told += ", q < 0.001" if q < 0.001 else f", q = {q:.2g}"
+    if verdict.get("looks", 1) > 1:
+        told += f", {verdict['looks']:.0f} looks"
+    if pd.notna(needed := verdict.get("needed")):
+        words.append(f"n = {needed:.0f} would decide")
+    return "; ".join([told, *words])
 
 
 def tell_verdicts(verdicts, indent="  "):
@@ -93,12 +89,6 @@ def tell_verdicts(verdicts, indent="  "):
     return "\n".join(lines)
 
 
-def tell_accuracy(line):
-    """Return a line of `store.summarise` in words, e.g. `"98.89% (98.79 to 98.99)"`: mean and interval."""
-    low, high = (f"{100 * end:.2f}" for end in (line["low"], line["high"]))
-    return f"{line['mean']:.2%} ({low} to {high})"
-
-
 def count_verdicts(verdicts):
     """Return how many claims have which verdict, e.g. `"3 SUPPORTED, 1 REFUTED"`."""
     counts = verdicts["verdict"].value_counts().sort_index(ascending=False)
@@ -111,20 +101,21 @@ def tell_runs(counts):
     return f"n = {high} seed{'s' * (high != 1)}" if low == high else f"n = {low} to {high} seeds"
 
 
-def tell_band(counts, single="points"):
+def tell_band(counts, metric, single):
     """Say what a mean and its band over so many runs are, and how single runs are drawn."""
     low, high = min(counts, default=0), max(counts, default=0)
     if high < 2:
         return f"{tell_runs(counts)}, so no interval"
-    bands = ["95% Student-t interval"] * (high >= BAND_RUNS) + ["range"] * (low < BAND_RUNS)
+    interval = "95% Student-t interval" + " cut at the lowest run" * ("loss" in metric)
+    bands = [interval] * (high >= BAND_RUNS) + ["range"] * (low < BAND_RUNS)
     faint = f"; {single}: single runs" if low <= POINT_RUNS else ""
     return f"mean and {', below five seeds '.join(bands)}, {tell_runs(counts)}{faint}"
 
 
-def tell_lost(runs, lost, how="diverged"):
+def tell_lost(runs, lost):
     """Say how many runs count for no mean, marked by a cross, and how many failed, or nothing."""
     failed = (runs["status"] == "failed").sum() if "status" in runs else 0
-    words = [f"× {lost} of {len(runs)} runs {how}, not in the mean"] * bool(lost)
+    words = [f"× {lost} of {len(runs)} runs diverged or collapsed, not in the mean"] * bool(lost)
     return "; ".join(words + [f"{failed} of {len(runs)} runs failed, left out"] * bool(failed))
 
 
