@@ -60,7 +60,6 @@ def test_a_name_that_is_no_line_is_named(table):
     [
         ({}, "6.25 apples (`drop-settles`)"),
         ({"unit": "a|b"}, "6.25 a\\|b (`drop-settles`)"),
-        ({"experiment": float("nan")}, "6.25 apples (`drop-settles`)"),  # as `read_csv` has it
         (
             {
                 "experiment": "x",

@@ -1,38 +1,33 @@
 """The page `results/corrections.md`: what articles get wrong, and what is right. Its text is `corrections.md` here."""
 
 import re
-from importlib import resources
+from pathlib import Path
 
 import pandas as pd
 
 from cnnkit.plots import tell_effect
 
+TEMPLATE = Path(__file__).with_suffix(".md")
+
 
 def page(verdicts):
-    """Return `results/corrections.md`: the template beside this file, each `{{id}}` replaced by our figure.
+    """Return `results/corrections.md`: the template, each `{{id}}` replaced by our figure, a line of `verdicts`.
 
-    Args:
-        verdicts: DataFrame with the columns of `claims.csv`.
-    Raises:
-        ValueError: If the template names an id that is no line of it.
+    Raises a ValueError if the template names an id that is no line of `verdicts`, the frame of `claims.csv`.
     """
-    template = resources.files("cnnkit.report").joinpath("corrections.md").read_text(encoding="utf-8")
+    template = TEMPLATE.read_text(encoding="utf-8")
     lines = verdicts.set_index("id").to_dict("index")
     if unknown := sorted(set(re.findall(r"{{(.*?)}}", template)) - set(lines)):
-        raise ValueError(
-            f"Expected ids of facts and claims in cnnkit/report/corrections.md. Received: {', '.join(unknown)}, which "
-            "claims.csv has not. Correct the template."
-        )
+        raise ValueError(f"Expected ids of claims.csv in {TEMPLATE}. Received: {', '.join(unknown)}.")
     return re.sub(r"{{(.*?)}}", lambda found: _tell(found[1], lines[found[1]]), template)
 
 
 def _tell(name, line):
     """Tell a figure that is computed; the sentence, verdict and effect of what is measured; or that it is awaited."""
-    measured = isinstance(line["experiment"], str) and line["experiment"] != ""
-    if str(line["reason"]).startswith("being measured again"):
+    told = tell_effect(line)
+    if line["reason"].startswith("being measured again"):
         told = "being measured again"
-    elif pd.isna(line["effect"]):
-        told = f"{line['text']} **{line['verdict']}**: {line['reason']}"
-    else:
-        told = f"{line['text']} **{line['verdict']}**, {tell_effect(line)}" if measured else tell_effect(line)
+    elif line["experiment"]:
+        why = f": {line['reason']}" if pd.isna(line["effect"]) else f", {told}"
+        told = f"{line['text']} **{line['verdict']}**{why}"
     return f"{told} (`{name}`)".replace("|", "\\|")
