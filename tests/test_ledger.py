@@ -15,8 +15,6 @@ from cnnkit.course.backprop import facts as backprop
 from cnnkit.course.baselines import facts as baselines
 from cnnkit.course.convolution import facts as convolution
 from cnnkit.course.lenet import facts as lenet
-from cnnkit.course.optimizers import facts as optimizers
-from cnnkit.course.regularization import facts as regularization
 from cnnkit.evidence import claims
 from cnnkit.evidence.fact import Fact, check
 
@@ -289,10 +287,10 @@ def test_row_34_before_global_average_pooling_pooling_saves_nothing():
 
 @pytest.mark.parametrize("name", ["Adagrad", "RMSprop", "Adam"])
 def test_row_47_other_optimizers_do_adapt(name):
-    assert optimizers.step_ratio(getattr(keras.optimizers, name)(0.125)) == pytest.approx(1, abs=0.06)
+    assert backprop.step_ratio(getattr(keras.optimizers, name)(0.125)) == pytest.approx(1, abs=0.06)
 
 
 def test_row_51_l1_deletes_and_no_n_is_given():
-    x, y = regularization.load_diabetes(return_X_y=True)
-    kept = [np.count_nonzero(regularization.Lasso(alpha=alpha).fit(x, y).coef_) for alpha in (0.1, 1, 3)]
+    x, y = baselines.load_diabetes(return_X_y=True)
+    kept = [np.count_nonzero(baselines.Lasso(alpha=alpha).fit(x, y).coef_) for alpha in (0.1, 1, 3)]
     assert kept == sorted(kept, reverse=True) and kept[0] > kept[-1] and verdict("l1-keeps-largest") == "FALSE"

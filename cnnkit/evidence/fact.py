@@ -18,45 +18,34 @@ from collections.abc import Callable
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """A sentence that a computation decides.
-
-    Args:
-        id, ledger, text: As of a `claims.Claim`.
-        compute: Function `() -> number`: the figure.
-        unit: What the figure counts.
-        holds: The figure that the text states, or a function `(figure) -> Boolean`.
-        source: As of a `claims.Claim`. The default is for what one of the ledger's articles says, and for nothing else.
-        condition: Under which alone the text is true; None if it simply is or is not.
-    """
+    """A sentence that a computation decides; its id, ledger, text and source are as of a `claims.Claim`."""
 
     id: str
     ledger: int
     text: str
-    compute: Callable
-    unit: str
-    holds: float | Callable
-    source: str = "popular articles"
-    condition: str | None = None
+    compute: Callable  # () -> number: the figure
+    unit: str  # what the figure counts
+    holds: float | Callable  # the figure that the text states, or a function (figure) -> Boolean
+    source: str = "popular articles"  # the default is for what one of the ledger's articles says, and for nothing else
+    condition: str | None = None  # under which alone the text is true
 
     @functools.cached_property
-    def figure(self):
+    def figure(self):  # once a process
         return float(self.compute())
 
 
 def check(fact):
-    """Compute a fact's figure, once a process, and compare.
+    """Return a fact's line of `claims.csv` as a dict: `effect` is the figure, `verdict` TRUE, FALSE or CONDITIONAL.
 
-    Returns:
-        Dict with columns of `claims.csv`: id, ledger, text, source, experiment (""), effect (the figure), unit, verdict
-        (TRUE, FALSE or CONDITIONAL) and reason.
     Raises:
         ValueError: If the figure is not a finite number.
     """
     figure = fact.figure
     if not math.isfinite(figure):
         raise ValueError(f"Expected a finite figure of the fact {fact.id}. Received: {figure}. Mend its computation.")
-    fine = fact.holds(figure) if callable(fact.holds) else figure == fact.holds
-    verdict = "FALSE" if not fine else "TRUE" if fact.condition is None else "CONDITIONAL"
-    row = {name: getattr(fact, name) for name in ("id", "ledger", "text", "source")} | {"experiment": ""}
-    reason = fact.condition if verdict == "CONDITIONAL" else "computed"
-    return row | {"effect": figure, "unit": fact.unit, "verdict": verdict, "reason": reason}
+    holds = fact.holds(figure) if callable(fact.holds) else figure == fact.holds
+    verdict, reason = ("TRUE" if holds else "FALSE"), "computed"
+    if holds and fact.condition:
+        verdict, reason = "CONDITIONAL", fact.condition
+    row = {name: getattr(fact, name) for name in ("id", "ledger", "text", "source")}
+    return row | {"experiment": "", "effect": figure, "unit": fact.unit, "verdict": verdict, "reason": reason}

@@ -3,8 +3,7 @@
 import math
 
 import keras
-from keras import layers
-from keras.layers import Conv2D, SeparableConv2D
+from keras.layers import Concatenate, Conv2D, MaxPooling2D, SeparableConv2D
 
 from cnnkit.course.convolution.facts import count
 from cnnkit.evidence.fact import Fact
@@ -24,10 +23,10 @@ def inception_3a(naive=False):
     def conv(filters, size, inputs=image):
         return Conv2D(filters, size, padding="same", activation="relu", use_bias=False)(inputs)
 
-    pooled = layers.MaxPooling2D(3, strides=1, padding="same")(image)
+    pooled = MaxPooling2D(3, strides=1, padding="same")(image)
     three, five = (image, image) if naive else (conv(96, 1), conv(16, 1))
     branches = [conv(64, 1), conv(128, 3, three), conv(32, 5, five), pooled if naive else conv(32, 1, pooled)]
-    return keras.Model(image, layers.Concatenate()(branches))
+    return keras.Model(image, Concatenate()(branches))
 
 
 FACTS = [
@@ -36,8 +35,8 @@ FACTS = [
          lambda: weights(SeparableConv2D, 64) / weights(Conv2D, 64), "of the weights",
          lambda share: math.isclose(share, 1 / 64 + 1 / 9), source=HOWARD),
     Fact("separable-saving", 13, "Separable 3×3 convolutions are 8 to 9 times cheaper (here 128 filters).",
-         lambda: weights(Conv2D, 128) / weights(SeparableConv2D, 128), "times fewer weights",
-         lambda times: 8 <= times <= 9, source=HOWARD, condition="from 72 filters on"),
+         lambda: weights(Conv2D, 128) / weights(SeparableConv2D, 128), "times fewer weights", lambda n: 8 <= n <= 9,
+         source=HOWARD, condition="from 72 filters on"),
     Fact("width-multiplier", 13,
          "A width multiplier of ½ leaves about a quarter of the weights (separable, 512 filters).",
          lambda: weights(SeparableConv2D, 256) / weights(SeparableConv2D, 512), "of the weights",

@@ -1,16 +1,32 @@
-"""Facts about slopes, gradients and what is linear. Ledger 25-27, 32, 33."""
+"""Facts about gradients, steps along them, and what is linear. Ledger 20, 25-27, 32, 33, 39, 47, 54."""
 
+import keras
 import numpy as np
 from keras import layers, ops
 from scipy.special import expit, softmax
 
 from cnnkit import from_scratch as fs
 from cnnkit.evidence.fact import Fact
+from cnnkit.lab.feeding import Batches
 
 IOFFE = "Ioffe and Szegedy 2015, sec. 3.3"
+SCORES, TARGETS = np.random.default_rng(1).normal(size=(4, 3)), np.eye(3)[[0, 2, 1, 1]]  # of four images, three classes
+PIXELS = np.random.default_rng(1).permutation(np.arange(64.0)).reshape(1, 8, 8, 1)
 
-# Scores and one-hot targets of four images and three classes
-SCORES, TARGETS = np.random.default_rng(1).normal(size=(4, 3)), np.eye(3)[[0, 2, 1, 1]]
+
+def batches(images, batch_size):
+    """How many images each batch of an epoch has, the last one kept, as Keras's `fit` does."""
+    x = np.zeros((images, 1))
+    fed = Batches(x, x, batch_size, seed=1, last_batch="keep")
+    return [len(fed[step][0]) for step in range(len(fed))]
+
+
+def step_ratio(optimizer):
+    """How much further a step moves a weight whose gradient is 128 times as large."""
+    weights = keras.Variable([0.0, 0.0])
+    optimizer.apply([ops.convert_to_tensor([1.0, 128.0])], [weights])
+    near, far = weights.numpy()
+    return far / near
 
 
 def autodiff(function, *arrays, upstream=None):
@@ -28,34 +44,15 @@ def slopes(activation):
     return autodiff(getattr(ops, activation), np.arange(-512, 513) / 64)[0]
 
 
-def other_gradients(pool, expected):
-    """How many of 8×8 pixels, pooled by 2×2, have a gradient that is not as expected `(whether a pixel wins)`."""
-    x = np.random.default_rng(1).permutation(64).reshape(1, 8, 8, 1).astype("float64")
-    wins = x == np.kron(ops.max_pool(x, 2), np.ones((1, 2, 2, 1)))
-    return (autodiff(lambda x: pool(x, 2), x)[0] != expected(wins)).sum()
-
-
-def right_from_scratch():
-    """How many gradients of `from_scratch`, through convolution (three) and max and mean pooling, are autodiff's."""
+def right_gradients(name, reference, *shapes):
+    """How many gradients of a function of `from_scratch`, for arrays of shapes, are those of its reference."""
     rng = np.random.default_rng(1)
-    x, w, b = (rng.normal(size=shape) for shape in ((2, 8, 8, 3), (3, 3, 3, 4), 4))
-    right = 0
-    for forward, backward, reference, arrays in [
-        (fs.conv2d, fs.conv2d_backward, lambda x, w, b: ops.conv(x, w) + b, (x, w, b)),
-        (fs.max_pool2d, fs.max_pool2d_backward, lambda x: ops.max_pool(x, 2), (x,)),
-        (fs.mean_pool2d, fs.mean_pool2d_backward, lambda x: ops.average_pool(x, 2), (x,)),
-    ]:
-        y, cache = forward(*arrays)
-        dy = rng.normal(size=y.shape)
-        found, expected = backward(dy, cache), autodiff(reference, *arrays, upstream=dy)
-        for dx, best in zip(found if len(arrays) > 1 else [found], expected, strict=True):
-            right += np.abs(dx - best).max() < 1e-7 * np.abs(best).max()
-    return right
-
-
-def agree(loss, gradient):
-    """How many outputs have that gradient of a loss at the `SCORES`."""
-    return np.isclose(autodiff(loss, SCORES)[0], gradient).sum()
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    y, cache = getattr(fs, name)(*arrays)
+    dy = rng.normal(size=y.shape)
+    found, expected = getattr(fs, f"{name}_backward")(dy, cache), autodiff(reference, *arrays, upstream=dy)
+    pairs = zip(found if isinstance(found, tuple) else [found], expected, strict=True)
+    return sum(np.abs(dx - right).max() < 1e-7 * np.abs(right).max() for dx, right in pairs)
 
 
 def two_convolutions(x, bend=lambda x: x):
@@ -89,7 +86,23 @@ def normalised(factor, epsilon=0):
 
 
 FACTS = [
-    # Activations
+    Fact("steps-of-64", 20, "500 images in batches of 64 are 8 steps.",
+         lambda: len(batches(500, 64)), "steps an epoch", 8),
+    Fact("last-of-64", 20, "500 images in batches of 64: the last batch has 52.",
+         lambda: batches(500, 64)[-1], "images", 52),
+    Fact("steps-of-32", 20, "500 images in batches of 32 are 500 / 64, so 8 steps.",
+         lambda: len(batches(500, 32)), "steps an epoch", 8),
+    Fact("last-of-32", 20, "500 images in batches of 32: the last of 16 has 20.",
+         lambda: batches(500, 32)[-1], "images", 20, source="computed"),
+    Fact("epoch-is-a-batch", 20, "An epoch is one batch.",
+         lambda: sum(batches(500, 32)), "images an epoch, in batches of 32", 32),
+    Fact("batch-variance", 39, "A larger batch has gradients of larger variance (two images instead of one).",
+         lambda: (np.add.outer(np.arange(10), np.arange(10)) / 2).var() / np.arange(10).var(),  # drawn with replacement
+         "times the variance, by algebra, whatever the gradients", lambda factor: factor > 1),
+    Fact("momentum-adapts", 47,
+         "Momentum and plain gradient descent adapt the learning rate to each weight, as RMSprop and Adam do.",
+         lambda: min(step_ratio(keras.optimizers.SGD(0.125, momentum=momentum)) for momentum in (0.0, 0.5)),
+         "times the step for 128 times the gradient", lambda ratio: ratio < 2),
     Fact("sigmoid-slope", 25, "The slope of the sigmoid is at most ¼.",
          lambda: slopes("sigmoid").max(), "is the greatest slope", 0.25),
     Fact("sigmoid-saturates", 25, "The sigmoid saturates: far from 0 it is nearly flat.",
@@ -99,32 +112,34 @@ FACTS = [
          lambda: slopes("tanh").max(), "is the greatest slope", lambda slope: slope < 1),
     Fact("relu-slopes", 25, "The slope of ReLU takes all values in [0, 1].",
          lambda: len(np.unique(slopes("relu"))), "different slopes", lambda kinds: kinds > 2),
-    # Backpropagation
+    Fact("relu-vanishes", 54, "The gradient of ReLU does not vanish.",
+         lambda: slopes("relu").min(), "is the least slope", lambda slope: slope > 0),
     Fact("max-pooling-routes", 26, "Max pooling sends the gradient to each window's largest pixel, and to it alone.",
-         lambda: other_gradients(ops.max_pool, lambda wins: wins), "of 64 pixels get another gradient", 0,
-         source="popular articles; cs231n"),
+         lambda: ((np.kron(ops.max_pool(PIXELS, 2), np.ones((1, 2, 2, 1))) == PIXELS)
+                  != autodiff(lambda x: ops.max_pool(x, 2), PIXELS)[0]).sum(),
+         "of 64 pixels get another gradient", 0, source="popular articles; cs231n"),
     Fact("mean-pooling-spreads", 26, "Mean pooling spreads the gradient evenly: each of 2×2 pixels gets a quarter.",
-         lambda: other_gradients(ops.average_pool, lambda wins: 0.25), "of 64 pixels get another gradient", 0),
+         lambda: (autodiff(lambda x: ops.average_pool(x, 2), PIXELS)[0] != 0.25).sum(),
+         "of 64 pixels get another gradient", 0),
     Fact("backpropagation-formulas", 26,
          "The formulas of backpropagation through convolution, max and mean pooling give the right gradients.",
-         right_from_scratch, "of 5 gradients are autodiff's, to 1 in 10,000,000", 5),
-    # Outputs
+         lambda: right_gradients("conv2d", lambda x, w, b: ops.conv(x, w) + b, (2, 8, 8, 3), (3, 3, 3, 4), 4)
+         + right_gradients("max_pool2d", lambda x: ops.max_pool(x, 2), (2, 8, 8, 3))
+         + right_gradients("mean_pool2d", lambda x: ops.average_pool(x, 2), (2, 8, 8, 3)),
+         "of 5 gradients are autodiff's, to 1 in 10,000,000", 5),
     Fact("output-gradient-of-sigmoid", 27, "The gradient at an output a, wrong by e, is a (1 − a) e.",
-         lambda: agree(lambda z: ops.sum((ops.sigmoid(z) - TARGETS) ** 2) / 2,
-                       expit(SCORES) * (1 - expit(SCORES)) * (expit(SCORES) - TARGETS)),
+         lambda: np.isclose(autodiff(lambda z: (ops.sigmoid(z) - TARGETS) ** 2 / 2, SCORES)[0],
+                            expit(SCORES) * (1 - expit(SCORES)) * (expit(SCORES) - TARGETS)).sum(),
          "of 12 outputs agree", 12, condition="for sigmoids and squared error; softmax has p − y"),
     Fact("output-gradient-of-softmax", 27, "The gradient at an output of softmax with cross-entropy is p − y.",
-         lambda: agree(lambda z: ops.sum(ops.categorical_crossentropy(TARGETS, z, from_logits=True)),
-                       softmax(SCORES, axis=1) - TARGETS),
-         "of 12 outputs agree", 12, source="computed"),
-    # Without activations
+         lambda: np.isclose(autodiff(lambda z: ops.categorical_crossentropy(TARGETS, z, from_logits=True), SCORES)[0],
+                            softmax(SCORES, axis=1) - TARGETS).sum(), "of 12 outputs agree", 12, source="computed"),
     Fact("convolutions-fold", 32, "Without activations two convolutions are one.",
          not_one, "of 384 outputs differ by more than 0.00001", 0, source="computed"),
     Fact("no-activation-is-linear", 32,
          "A convolutional network without activations is linear, and so separates classes by planes only.",
          lambda: not_additive(lambda x: ops.average_pool(x, 2)), "of 96 outputs are not additive", 0,
          condition="without max pooling, itself an activation"),
-    # Batch normalization
     Fact("batch-norm-undoes-scale", 33,
          "Batch normalization undoes the scale of the weights before it (× 10, without ε).",
          lambda: (np.abs(normalised(10)[0] - normalised(1)[0]) > 1e-9).sum(),
