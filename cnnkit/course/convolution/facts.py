@@ -2,14 +2,12 @@
 
 import functools
 import itertools
-import math
 
 import keras
 import numpy as np
-import scipy.signal
-from keras import ops
 from keras.layers import Conv1D, Conv2D, Dense, Flatten, GlobalAveragePooling2D, Identity, MaxPooling1D, MaxPooling2D
 from PIL import ImageFilter
+from scipy.signal import convolve
 
 from cnnkit import anatomy, from_scratch, models
 from cnnkit.evidence.fact import Fact
@@ -21,7 +19,7 @@ MAPS = 16, 16, 8
 # Whole numbers keep floating-point arithmetic exact, so that a position is equal or it is not.
 KERNEL = np.arange(1.0, 10).reshape(3, 3)
 IMAGE = np.random.default_rng(1).integers(0, 10, (7, 7)).astype("float64")
-CONVOLVED = scipy.signal.convolve(IMAGE, KERNEL, "valid", "direct")
+CONVOLVED = convolve(IMAGE, KERNEL, "valid", "direct")
 
 
 def positions(size, layer):
@@ -51,7 +49,6 @@ def reach():
     """The rank of what the 27 weights of three 3×3 kernels change of the 7×7 kernel that they are together."""
     pairs = itertools.combinations(np.random.default_rng(1).normal(size=(3, 3, 3)), 2)
     units = np.eye(9).reshape(9, 3, 3)
-    convolve = scipy.signal.convolve
     return np.linalg.matrix_rank([convolve(convolve(*pair), unit).ravel() for pair in pairs for unit in units])
 
 
@@ -70,7 +67,7 @@ def pooled_twice(size, pool_size, stride):
 
 def convolved(image, kernel):
     """What Keras's convolution makes of an image `(height, width)`."""
-    return np.squeeze(ops.conv(image[None, :, :, None], np.ascontiguousarray(kernel)[:, :, None, None]))
+    return np.squeeze(keras.ops.conv(image[None, :, :, None], np.ascontiguousarray(kernel)[:, :, None, None]))
 
 
 def picture_kernel(name):
@@ -155,7 +152,7 @@ FACTS = [
     Fact("image-parameters", 22, "A colour image of 1000×1000 pixels has 3 million parameters.",
          lambda: count((1000, 1000, 3), Identity()), "parameters", 3_000_000),
     Fact("image-values", 22, "A colour image of 1000×1000 pixels has 3 million values.",
-         lambda: math.prod(keras.Input((1000, 1000, 3)).shape[1:]), "values", 3_000_000, source="computed"),
+         lambda: np.prod(keras.Input((1000, 1000, 3)).shape[1:]), "values", 3_000_000, source="computed"),
     Fact("image-dense-weights", 22,
          "A dense layer of 1,000 units on a colour image of 1000×1000 pixels has 3 billion weights.",
          lambda: anatomy.conv_params(3, 1000, (1000, 1000), use_bias=False),  # built in Keras, they would fill 12 GB
