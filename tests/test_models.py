@@ -212,7 +212,7 @@ def test_an_image_that_no_backend_can_index_is_refused():
 
 @pytest.mark.parametrize("num_classes", [1, 0, 2.0, None, 10**9])
 def test_impossible_number_of_classes_is_refused(num_classes):
-    with pytest.raises(ValueError, match="num_classes to be an integer, at least 2"):
+    with pytest.raises(ValueError, match="num_classes from 2 to 1,000,000, an integer. Received: "):
         create_model("softmax", (28, 28, 1), num_classes)
 
 
@@ -374,14 +374,14 @@ MISTAKES = {
     ),
     "integers in": (lambda s, n: stack(s, layers.Rescaling(1.0), layers.Dense(n), dtype="uint8"), "in floating point"),
     "two inputs": (two_inputs, "take one input"),
-    "two outputs": (two_outputs, r"one output.*Received: \['\(None, 10\) float32', "),
-    "named output": (named_output, "one output.*Received: {'logits': "),
-    "a class short": (lambda s, n: stack(s, layers.Dense(n - 1)), r"shape \(None, 10\).*Received: \(None, 9\)"),
+    "two outputs": (two_outputs, r"one output.*Received: \[<.*shape=\(None, 10\).*>, <.*>\]"),
+    "named output": (named_output, "one output.*Received: {'logits': <"),
+    "a class short": (lambda s, n: stack(s, layers.Dense(n - 1)), r"shape \(None, 10\).*Received: .*shape=\(None, 9\)"),
     "not flat": (
         lambda s, n: keras.Sequential([keras.Input(s), layers.Conv2D(n, 3)]),
-        r"\(None, 10\).*Received: \(None, 26, 26, 10\) .*Flatten or pool",
+        r"\(None, 10\).*Received: .*\(None, 26, 26, 10\).*Flatten or pool",
     ),
-    "integers out": (as_integers, r"logits .* floating point. Received: \(None, 10\) int32"),
+    "integers out": (as_integers, r"logits .* floating point. Received: .*dtype=int32"),
     "softmax": (lambda s, n: stack(s, layers.Dense(n, "softmax")), "return logits. Received: softmax"),
     "softmax layer": (lambda s, n: stack(s, layers.Dense(n), layers.Softmax()), "return logits. Received: softmax"),
     "softmax operation": (softmax_operation, "return logits. Received: softmax"),

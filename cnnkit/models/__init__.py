@@ -3,7 +3,7 @@
 A builder takes `input_shape`, `(height, width, channels)` in pixels, `num_classes`, an integer of at least 2, and
 arguments of its own. It returns an uncompiled `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says ->
 logits `(batch, num_classes)`. Pictures or arguments it cannot take are a ValueError. Its docstring says only what is
-its own: its parameters at 10 classes, its smallest pictures, and where it departs from its source.
+its own: parameters at 10 classes, the shortest sides it takes, and where it departs from its source.
 """
 
 import importlib

@@ -85,7 +85,12 @@ class _Walk:
         """Return a function's code, defaults and captured values, and the globals it reads."""
         parts = [_source(function) or self.digest(function.__code__)]
         parts += map(self.digest, (function.__defaults__, function.__kwdefaults__, function.__closure__))
-        names, attributes = _names_read(function.__code__)
+        codes = [function.__code__]
+        for code in codes:  # and the code inside it
+            codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+        steps = [step for code in codes for step in dis.get_instructions(code)]
+        names = {step.argval for step in steps if step.opname in {"LOAD_GLOBAL", "LOAD_NAME"}}
+        attributes = {name for code in codes for name in code.co_names}
         for name in sorted(names & function.__globals__.keys()):  # not builtins, nor what is not there yet
             value = function.__globals__[name]
             parts += [name, self.digest(value)]
@@ -106,16 +111,6 @@ def _source(function):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
-
-
-def _names_read(code):
-    """Return the global names that code and the code inside it read, and all attribute names in there, as sets."""
-    codes = [code]
-    for outer in codes:
-        codes += [constant for constant in outer.co_consts if isinstance(constant, types.CodeType)]
-    steps = [step for each in codes for step in dis.get_instructions(each)]
-    names = {step.argval for step in steps if step.opname in {"LOAD_GLOBAL", "LOAD_NAME"}}
-    return names, {name for each in codes for name in each.co_names}
 
 
 @functools.cache

@@ -1,7 +1,4 @@
-"""Layers that several papers need and Keras lacks: channels last, `keras.ops` only, so all backends run them.
-
-A paper's own layers stand in its file. Their `anatomy` methods tell `cnnkit.anatomy` what they cost and see.
-"""
+"""Layers that several papers need and Keras lacks, by `keras.ops` alone; `anatomy` says what one costs and sees."""
 
 import keras
 import numpy as np

@@ -97,8 +97,7 @@ class SparseConv2D(keras.layers.Layer):
         if input_shape[-1] != len(self.connections):
             raise ValueError(f"Expected {len(self.connections)} input maps. Received: input_shape={input_shape}.")
         area, positions = self.kernel_size**2, np.flatnonzero(self.connections)
-        # A constant 0/1 matrix puts each connected kernel at its place in a dense one, so that the backend's own
-        # convolution does the work; the product costs less than the convolution of one image.
+        # A 0/1 matrix puts each kernel at its place in a dense one; that costs less than the convolution of one image.
         self.placement = np.eye(self.connections.size, dtype="float32")[positions]
         outputs = self.connections.shape[1]
         fan_in = area * self.connections.sum(axis=0)[positions % outputs]
@@ -175,10 +174,9 @@ def lenet5(input_shape, num_classes, *, cap=None):
         cap: None, or a positive float, the constant j of the paper's criterion (eq. 9), in units of the logits: classes
             that are much farther than j are not pushed farther.
     Source: Sec. II.B; start of the weights from sec. II.C and appendix A.
-    Departs: the 7×12 code pictures are our own drawing of the digits, and fixed random ±1 codes beyond 10 classes.
-        Softmax cross-entropy on these logits is the paper's criterion without its constant, unless `cap` is given.
-        The distances, 84 to 336 between codes and a first F6, are multiplied by 0.1, so that the softmax starts within
-        reach of a gradient. Biases start at 0. The paper's step size was second-order, another one for every weight.
+    Departs: the code pictures are our own drawing, and random beyond 10 classes. Without `cap` softmax cross-entropy is
+        the paper's criterion but for its constant. The distances, 84 to 336 at first, are multiplied by 0.1, so that
+        the softmax starts within reach of a gradient. Biases start at 0. The paper's steps were second-order.
     """
     if tuple(input_shape) not in {(28, 28, 1), (32, 32, 1)}:
         raise ValueError(
@@ -204,9 +202,8 @@ def lenet5(input_shape, num_classes, *, cap=None):
 
 @register
 def lenet5_modern(input_shape, num_classes):
-    """Build LeNet-5 as it is taught today: full C3, ReLU, max-pooling. 61,706 parameters on 32×32×1.
+    """Build LeNet-5 as it is taught today, for sides from 28 (padded to 32). 61,706 parameters on 32×32×1.
 
-    Height and width are at least 28, zero-padded to 32 inside. Source: Sec. II.B, for the layers' sizes.
     Departs: every C3 map sees all of S2; ReLU; max-pooling without weights; softmax logits; Keras' initial weights.
     """
     require_size("lenet5_modern", input_shape, 28)

@@ -15,15 +15,12 @@ MOST_CLASSES = 1_000_000
 
 
 def register(builder):
-    """Make a builder, a function as `cnnkit.models` asks for, known by its name; a decorator that returns it.
-
-    A ValueError if its first two arguments have other names, or the name is taken. A notebook cell may be run twice.
-    """
+    """Make a builder (see `cnnkit.models`) known by its function's name, which must be new; a decorator."""
     name, first_two = builder.__name__, list(inspect.signature(builder).parameters)[:2]
     if first_two != ["input_shape", "num_classes"]:
         raise ValueError(f"Expected {name}(input_shape, num_classes, ...). Received first arguments: {first_two}.")
     taken = _BUILDERS.get(name)
-    if taken not in (None, builder) and not {taken.__module__, builder.__module__} <= MAIN:
+    if taken not in (None, builder) and not {taken.__module__, builder.__module__} <= MAIN:  # a cell may run again
         raise ValueError(f"Expected a new model name. Received: {name!r}, which {taken.__module__} has. Rename it.")
     _BUILDERS[name] = builder
     return builder
@@ -42,13 +39,9 @@ def get_builder(name):
 
 
 def create_model(name, input_shape, num_classes, **model_args):
-    """Build a registered model from its name, the problem and the builder's own arguments (see `cnnkit.models`).
+    """Build a registered model: `create_model("mlp", (28, 28, 1), 10, units=[128])`.
 
-    A ValueError says what is possible if one of them is not, or if what the builder returns cannot be trained.
-
-    Example:
-        >>> create_model("mlp", (28, 28, 1), 10, units=[128]).count_params()
-        101770
+    A ValueError says what is possible if one of them is not, or what is missing if the network cannot be trained.
     """
     check_args(name, model_args)
     _check_problem(input_shape, num_classes)
@@ -58,10 +51,8 @@ def create_model(name, input_shape, num_classes, **model_args):
         if isinstance(error, MemoryError) or isinstance(error, ValueError) and str(error).startswith("Expected "):
             raise
         reason = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
-        raise ValueError(
-            f"Expected arguments that {name} can be built with. Received: {model_args}, input_shape={input_shape}, "
-            f"num_classes={num_classes} ({reason})."
-        ) from error
+        received = f"{model_args}, input_shape={input_shape}, num_classes={num_classes} ({reason})"
+        raise ValueError(f"Expected arguments that {name} can be built with. Received: {received}.") from error
     _check_network(network, name, input_shape, num_classes)
     return network
 
@@ -82,17 +73,14 @@ def sketching():
 
 
 def sketch_model(name, input_shape, num_classes, **model_args):
-    """Build as `create_model` does, but weights without memory: to count and to compare architectures, not for use.
-
-    Each look at a weight draws it anew. A builder that needs weights with values (a loaded compiled model) gets them.
-    """
+    """Build as `create_model`, but weights have no memory (each look draws them anew): to count and to compare only."""
     try:
         with sketching():
             return create_model(name, input_shape, num_classes, **model_args)
     except ValueError as error:
         if "stateless scope" not in f"{error} {error.__cause__}":
             raise
-    return create_model(name, input_shape, num_classes, **model_args)
+    return create_model(name, input_shape, num_classes, **model_args)  # it needs values: it loads a compiled model, say
 
 
 def check_args(name, model_args):
@@ -113,13 +101,10 @@ def _check_problem(input_shape, num_classes):
     sides = input_shape if isinstance(input_shape, (list, tuple)) else ()
     positive = len(sides) == 3 and all(isinstance(side, Integral) and side > 0 for side in sides)
     if not positive or math.prod(map(int, sides)) > MOST_VALUES:
-        raise ValueError(
-            "Expected input_shape=(height, width, channels), three positive integers, without the batch axis, and "
-            f"pictures of at most {MOST_VALUES:,} values. Received: input_shape={input_shape!r}."
-        )
+        wanted = "input_shape=(height, width, channels), three positive integers without the batch axis"
+        raise ValueError(f"Expected {wanted}, at most {MOST_VALUES:,} values. Received: input_shape={input_shape!r}.")
     if not isinstance(num_classes, Integral) or not 2 <= num_classes <= MOST_CLASSES:
-        most = f"at most {MOST_CLASSES:,}"
-        raise ValueError(f"Expected num_classes to be an integer, at least 2, {most}. Received: {num_classes!r}.")
+        raise ValueError(f"Expected num_classes from 2 to {MOST_CLASSES:,}, an integer. Received: {num_classes!r}.")
 
 
 def _check_network(network, name, input_shape, num_classes):
@@ -127,9 +112,6 @@ def _check_network(network, name, input_shape, num_classes):
 
     def refuse(expected, received, advice):
         raise ValueError(f"Expected {name} to {expected}. Received: {received}. {advice}")
-
-    def tell(tensors):
-        return keras.tree.map_structure(lambda each: f"{each.shape} {each.dtype}", tensors)
 
     if not isinstance(network, keras.Model):
         refuse("return a keras.Model", f"{network!r:.80}", "End with `return keras.Model(inputs, logits)`.")
@@ -142,11 +124,11 @@ def _check_network(network, name, input_shape, num_classes):
     fits = len(seen) == 4 and all(own in (None, side) for own, side in zip(seen, wanted, strict=True))
     if not fits or not keras.backend.is_float_dtype(inputs[0].dtype):
         way = "Begin with keras.Input(input_shape), and write a subclassed model as a Functional one."
-        refuse(f"take one input of {wanted} in floating point", f"{type(network).__name__} with {tell(inputs)}", way)
+        refuse(f"take one input of {wanted} in floating point", f"{type(network).__name__} with {inputs}", way)
     logits, wanted = network.compute_output_spec(inputs[0]), (None, num_classes)
     if getattr(logits, "shape", None) != wanted or not keras.backend.is_float_dtype(logits.dtype):
         way = "Flatten or pool, end with Dense(num_classes), and return keras.Model(inputs, logits)."
-        refuse(f"have one output, logits of shape {wanted} in floating point", tell(logits), way)
+        refuse(f"have one output, logits of shape {wanted} in floating point", logits, way)
     last = network.outputs[0]._keras_history.operation
     squashing = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
     if squashing in {"softmax", "sigmoid"}:
@@ -159,7 +141,5 @@ def _check_network(network, name, input_shape, num_classes):
 def require_size(name, input_shape, smallest):
     """Raise a ValueError if a side of the pictures, in pixels, is too short to reach the last layer of model `name`."""
     if min(input_shape[:2]) < smallest:
-        raise ValueError(
-            f"Expected height and width of at least {smallest} pixels for {name}. Received: input_shape={input_shape}. "
-            "Take larger pictures, or a model without a smallest size: mlp, softmax."
-        )
+        way = "Take larger pictures, or a model without a smallest size: mlp, softmax."
+        raise ValueError(f"Expected at least {smallest} pixels a side for {name}. Received: {input_shape}. {way}")

@@ -1,8 +1,8 @@
-"""Two networks at chosen parameter counts that see the same windows: 5×5 pixels 2 apart, then 3×3 places 2 apart.
+"""Four networks, each of which knows more of what pictures are: what a convolutional network is measured against.
 
-In `local_net` every unit has weights of its own, in `conv_net` all units of a map share them. Both have two hidden
-layers with ReLU and a linear one on top, as `mlp` with two sizes in `units`, where every unit sees all pixels.
-Source: LeCun 1989, "Generalization and network design strategies".
+`softmax` and `mlp` do not know which pixels are neighbours. In `local_net` and `conv_net` a unit sees a window, 5×5
+pixels 2 apart, then 3×3 places 2 apart, with weights of its own or with those of all units of its map.
+Source: LeCun 1989, "Generalization and network design strategies". Departs: ReLU, He's start and softmax cross-entropy.
 """
 
 import keras
@@ -15,11 +15,10 @@ from cnnkit.models.registry import register, require_size
 
 @serializable
 class LocallyConnected2D(keras.layers.Layer):
-    """A convolution ('valid') without its sharing: every place of the output has kernels and biases of its own.
+    """A convolution ('valid') whose every place has kernels and biases of its own. Keras had one up to version 2.
 
     The arguments are those of `Conv2D`, integers for both sides, the shapes too: `(batch, height, width, channels)`
     -> `(batch, (height - kernel_size) // strides + 1, ..., filters)`. A place's fan-in is that of a convolution.
-    Keras had such a layer up to version 2.
     """
 
     def __init__(self, filters, kernel_size, strides=1, activation=None, kernel_initializer="he_normal", **kwargs):
@@ -78,20 +77,47 @@ class LocallyConnected2D(keras.layers.Layer):
 
 
 @register
-def local_net(input_shape, num_classes, *, filters=(5, 12)):
-    """Build a network of two locally connected layers, Net-3, of `filters` maps. 98,682 parameters on 32×32×3.
+def softmax(input_shape, num_classes):
+    """Build softmax regression (Net-1; LeCun et al. 1998, sec. III.C.1): a linear layer. 7,850 parameters on 28×28×1."""
+    return _perceptron("softmax", input_shape, num_classes)
 
-    Height and width are at least 9.
+
+@register
+def mlp(input_shape, num_classes, *, units=(512,), activation="relu", dropout_rate=0.0, l2=0.0):
+    """Build a multi-layer perceptron (Net-2; LeCun et al. 1998, sec. III.C.5). 407,050 parameters on 28×28×1.
+
+    Args:
+        units: Sequence of positive integers, the hidden layers' sizes; their weights start as He's.
+        activation, dropout_rate: Name of a Keras activation after each hidden layer, and float in [0, 1) on its output.
+        l2: Float, at least 0: this times the sum of the squared weights, biases left out, is added to the loss.
     """
+    if not isinstance(units, (list, tuple)) or not all(type(size) is int and size > 0 for size in units):
+        raise ValueError(f"Expected units as a list of positive integers, like [512]. Received: units={units!r}.")
+    return _perceptron("mlp", input_shape, num_classes, units, activation, dropout_rate, l2)
+
+
+def _perceptron(name, input_shape, num_classes, units=(), activation="relu", dropout_rate=0.0, l2=0.0):
+    penalty = keras.regularizers.L2(l2) if l2 else None
+    x = pixels = keras.Input(input_shape, name="pixels")
+    x = layers.Flatten(name="flatten")(x)
+    for depth, size in enumerate(units, start=1):
+        start = {"kernel_initializer": "he_normal", "kernel_regularizer": penalty}
+        x = layers.Dense(size, activation, name=f"dense{depth}", **start)(x)
+        if dropout_rate:
+            x = layers.Dropout(dropout_rate, name=f"dropout{depth}")(x)
+    logits = layers.Dense(num_classes, kernel_regularizer=penalty, dtype="float32", name="logits")(x)
+    return keras.Model(pixels, logits, name=name)
+
+
+@register
+def local_net(input_shape, num_classes, *, filters=(5, 12)):
+    """Build two locally connected layers of `filters` maps (Net-3), sides from 9. 98,682 parameters on 32×32×3."""
     return _network("local_net", LocallyConnected2D, input_shape, num_classes, filters)
 
 
 @register
 def conv_net(input_shape, num_classes, *, filters=(16, 193)):
-    """Build a network of two convolutions of `filters` maps. 98,691 parameters on 32×32×3.
-
-    Height and width are at least 9. It is the paper's Net-5. Departs: no layer is left local.
-    """
+    """Build two convolutions of `filters` maps (Net-5, but none local), sides from 9. 98,691 parameters on 32×32×3."""
     return _network("conv_net", layers.Conv2D, input_shape, num_classes, filters)
 
 

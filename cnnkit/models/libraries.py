@@ -1,4 +1,4 @@
-"""The small CIFAR-10 network that came with Caffe."""
+"""Small convnets that came with libraries: Caffe's for CIFAR-10, keras.io's for MNIST."""
 
 import keras
 from keras import layers
@@ -19,16 +19,14 @@ def caffe_quick(
     dropout_rate=0.0,
     kernel_initializer="he_normal",
 ):
-    """Build Caffe's quick CIFAR-10 network: three 5×5 convolutions. 145,578 parameters on 32×32×3.
+    """Build Caffe's quick CIFAR-10 network, for sides from 8: three 5×5 convolutions. 145,578 parameters on 32×32×3.
 
     Args:
-        input_shape: Height and width at least 8.
-        activation: Name of a Keras activation, after each convolution.
+        activation, kernel_initializer: Names that Keras knows: after each convolution, and of all weights' start.
         pool_size: Integer, side of the pooling windows in pixels, 2 apart: 3 overlaps as published, 2 does not.
-        batch_norm: Whether each convolution is batch-normalised before its activation (and then has no bias).
+        batch_norm: Whether each convolution is batch-normalised before its activation, and then has no bias.
         lrn: Whether local response normalisation follows the first two activations, as in AlexNet.
         dropout_rate: Float in [0, 1), applied to the input of both dense layers.
-        kernel_initializer: Name of a Keras initializer, for every convolution and dense layer.
     Source: BVLC/caffe, examples/cifar10/cifar10_quick_train_test.prototxt, after cuda-convnet.
     Departs: the mean image is not subtracted. He's start of the weights replaces Caffe's hand-set Gaussians (standard
         deviations from 0.0001 to 0.1), which fit one net, one activation and one schedule: here these are varied.
@@ -36,14 +34,12 @@ def caffe_quick(
     """
     require_size("caffe_quick", input_shape, 8)
     x = pixels = keras.Input(input_shape, name="pixels")
-    # The normalisation subtracts a bias again.
     common = {"padding": "same", "use_bias": not batch_norm, "kernel_initializer": kernel_initializer}
     pooling = [layers.MaxPooling2D, layers.AveragePooling2D, layers.AveragePooling2D]
     for block, (filters, pool) in enumerate(zip([32, 32, 64], pooling, strict=True), start=1):
         x = layers.Conv2D(filters, 5, name=f"conv{block}", **common)(x)
         if batch_norm:
-            # Keras' momentum of 0.99 needs 298 updates to forget its start: too long for a short run.
-            x = layers.BatchNormalization(momentum=0.9, name=f"norm{block}")(x)
+            x = layers.BatchNormalization(momentum=0.9, name=f"norm{block}")(x)  # 0.99 forgets only after 298 updates
         x = layers.Activation(activation, name=f"activation{block}")(x)
         if lrn and block < 3:
             x = LocalResponseNormalization(name=f"lrn{block}")(x)
@@ -55,3 +51,20 @@ def caffe_quick(
             x = layers.Dropout(dropout_rate, name=f"{name}_dropout")(x)
         x = layers.Dense(units, kernel_initializer=kernel_initializer, dtype=dtype, name=name)(x)
     return keras.Model(pixels, x, name="caffe_quick")
+
+
+@register
+def keras_mnist(input_shape, num_classes, *, dropout_rate=0.5):
+    """Build the keras.io MNIST convnet, for sides from 10: two 3×3 convolutions. 34,826 parameters on 28×28×1.
+
+    Source: keras.io, "Simple MNIST convnet" (F. Chollet, 2015). Departs: logits for its softmax probabilities.
+    """
+    require_size("keras_mnist", input_shape, 10)
+    x = pixels = keras.Input(input_shape, name="pixels")
+    x = layers.Conv2D(32, 3, activation="relu", name="conv1")(x)
+    x = layers.MaxPooling2D(name="pool1")(x)
+    x = layers.Conv2D(64, 3, activation="relu", name="conv2")(x)
+    x = layers.MaxPooling2D(name="pool2")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dropout(dropout_rate, name="dropout")(x)
+    return keras.Model(pixels, layers.Dense(num_classes, dtype="float32", name="logits")(x), name="keras_mnist")
