@@ -49,7 +49,7 @@ from cnnkit.evidence import fact
 
 COLOURS = sns.color_palette("colorblind")
 BLUE, ORANGE, GREEN, RED = COLOURS[:4]
-plt.rcParams["figure.dpi"] = 130
+plt.rcParams["figure.dpi"] = 110
 pd.set_option("display.max_colwidth", None)
 rng = np.random.default_rng(1)
 
@@ -84,7 +84,7 @@ def show_photos(pictures, columns, width=11.0):
         ax.imshow(np.clip(picture, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         ax.set_title(title, fontsize=10)
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="jpeg", dpi=100, pil_kwargs={"quality": 80})
+    fig.savefig(buffer, format="jpeg", dpi=100, pil_kwargs={"quality": 75})
     plt.close(fig)
     display(Image(buffer.getvalue()))
 
@@ -186,6 +186,68 @@ for function in [slide, shift_and_add] * 3:
     seconds[function].append(time.perf_counter() - start)
     np.testing.assert_allclose(answer, signal.correlate(large, w, mode="valid"), atol=1e-12)
 print(f"equal, and {min(seconds[slide]) / min(seconds[shift_and_add]):.0f} times as fast on 200×300 pixels")
+
+# %% [markdown]
+# ### Why not a dense layer?
+#
+# A dense layer can turn 25 pixels into 9 values, too: every output has a weight for every pixel, $9\cdot 25$ in all.
+# Two wishes make a convolution of it.
+#
+# - **Locality.** Whether there is an edge *here* is to be told from the pixels around here. All other weights are 0.
+# - **Sharing.** What an edge looks like does not depend on where it is. The weights that are left are the same nine
+#   numbers at every place.
+#
+# So a convolution *is* a dense layer whose matrix is mostly zeros and repeats itself. We find the matrix by asking
+# `slide` about one pixel at a time, with the numbers 1 to 9 as a kernel so that we recognise them.
+
+# %%
+nine = np.arange(1.0, 10).reshape(3, 3)
+matrix = np.stack([slide(pixel.reshape(5, 5), nine).ravel() for pixel in np.eye(25)], axis=1)
+np.testing.assert_allclose(matrix @ x.ravel(), slide(x, nine).ravel())
+fig, ax = plt.subplots(figsize=(8.6, 3.4), layout="constrained")
+ax.imshow(np.where(matrix > 0, matrix, np.nan), cmap="viridis_r", vmin=-2, vmax=10)
+for (place, pixel), value in np.ndenumerate(matrix):
+    if value:
+        ink = "white" if value > 5 else "black"
+        ax.text(pixel, place, f"{value:g}", ha="center", va="center", fontsize=8, color=ink)
+ax.set(
+    xlabel="Pixel of the picture, row after row", ylabel="Place of the window", xticks=range(0, 25, 5), yticks=range(9)
+)
+sns.despine(fig)
+plt.show()
+free = {
+    "dense": matrix.size,
+    "local": int(np.count_nonzero(matrix)),
+    "local and shared": np.unique(matrix[matrix > 0]).size,
+}
+print("free weights:", free)
+
+# %% [markdown]
+# Each line of the figure is one place of the window: nine weights, the rest empty (locality), and every line is the one
+# above it moved along (sharing). The two wishes take 225 weights to 81, and 81 to 9. They are *assumptions*: true of
+# photos, where neighbours belong together and things may stand anywhere, and wrong of, say, the columns of a table.
+# Notebook 02 measures what they are worth by shuffling the pixels.
+
+# %% [markdown]
+# ### A kernel is the pattern it looks for
+#
+# A sum of products is largest when the two lists go up and down together: among all windows of the same length
+# $\sqrt{\sum x^2}$, the one that answers most is the one *proportional to the kernel* (the Cauchy–Schwarz inequality).
+# So one may read a kernel as a little picture of what it likes best. Four thousand random windows of length 1 and the
+# kernel itself, cut to the same length:
+
+# %%
+likes = w / np.linalg.norm(w)
+strangers = rng.normal(size=(4000, 3, 3))
+strangers /= np.linalg.norm(strangers, axis=(1, 2), keepdims=True)
+answers = (strangers * likes).sum(axis=(1, 2))
+best = strangers[answers.argmax()]
+print(f"the kernel answers itself with {(likes**2).sum():.2f}, the best of {len(answers):,} with {answers.max():.2f}:")
+print(best.round(1))
+
+# %% [markdown]
+# Even by chance the winner has come out dark on the left and bright on the right. This is why the filters of a trained
+# network are worth looking at (notebook 04).
 
 # %% [markdown]
 # ## 2. A photo
@@ -325,6 +387,57 @@ for name, picture in (("edge", edge), ("speck", speck)):
 # than half of the 25 lie on the pixel's own side, and deletes the speck: one of 25 is never the middle one.
 
 # %% [markdown]
+# ### Noise, and how much to blur
+#
+# A dim photo is noisy: every pixel is off by a random amount. Neighbours are off independently, so a mean over many of
+# them cancels noise; but it blurs the picture, too. The usual kernel for this is the **Gaussian**,
+# $w_{ij} \propto e^{-(i^2+j^2)/2\sigma^2}$, scaled to sum to 1: near pixels count most, and $\sigma$ says what near
+# means. We add noise of a known size and see which $\sigma$ comes closest to the clean photo.
+
+
+# %%
+def gaussian(sigma):
+    """A square kernel of a bell that sums to 1; beyond three sigma there is nothing left to speak of."""
+    reach = int(np.ceil(3 * sigma))
+    i, j = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    bell = np.exp(-(i**2 + j**2) / (2 * sigma**2))
+    return bell / bell.sum()
+
+
+noise = 0.12
+noisy = photo + rng.normal(0, noise, photo.shape)
+sigmas = np.array([0.3, 0.5, 0.7, 0.9, 1.2, 1.6, 2.2, 3.0])
+cleaned = {sigma: apply(gaussian(sigma), noisy) for sigma in sigmas}
+off = pd.Series({sigma: np.sqrt(((picture - photo) ** 2).mean()) for sigma, picture in cleaned.items()})
+of_blur = pd.Series({sigma: np.sqrt(((apply(gaussian(sigma)) - photo) ** 2).mean()) for sigma in sigmas})
+fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+ax.loglog(off.index, off, "o-", color=BLUE, label="noisy photo, smoothed")
+ax.loglog(of_blur.index, of_blur, "s--", color=ORANGE, label="clean photo, smoothed: what blur alone does")
+ax.axhline(noise, color="0.35", linewidth=1, linestyle=":", label="noisy photo as it is")
+ax.set(
+    xlabel="σ of the Gaussian (pixels)", ylabel="Distance to the clean photo (RMS)", xticks=sigmas, ylim=(0.005, 0.2)
+)
+ax.set_xticklabels([f"{sigma:g}" for sigma in sigmas])
+ax.minorticks_off()
+ax.legend(frameon=False, fontsize=8)
+sns.despine(fig)
+plt.show()
+
+# %%
+off_by_median = np.sqrt(((ndimage.median_filter(noisy, size=(3, 3, 1), mode="nearest") - photo) ** 2).mean())
+shown_noise = {"noisy": noisy} | {f"σ = {sigma:g}": cleaned[sigma] for sigma in (off.idxmin(), 3.0)}
+show_photos({name: picture[roof] for name, picture in shown_noise.items()}, columns=3)
+
+# %% tags=["hide-input"]
+say(
+    f"Noise alone puts each value {noise:.2f} off. The best of these kernels, σ = {off.idxmin():g}, brings that to "
+    f"{off.min():.3f}; a smaller one leaves noise, a larger one is on the dashed line, where only the blur counts, and "
+    f"with σ = 3 one is {off[3.0] / noise:.0%} as far off as without any cure. A 3×3 median comes to "
+    f"{off_by_median:.3f}. There is no best blur, only a best one for this noise and these edges: a number to be chosen by looking at data, which is what "
+    "learning will do with all nine, or all 25, at once."
+)
+
+# %% [markdown]
 # ### What makes it a convolution
 #
 # Two properties. It is **linear**: filter a sum of pictures, and you get the sum of the filtered ones. And it
@@ -429,9 +542,71 @@ print(learnt.reshape(3, 3).round(6))
 # not care which of the two it is built of; cross-correlation is merely simpler to write.
 
 # %% [markdown]
+# ### Learnt step by step
+#
+# Least squares gave the answer at once; a network has to walk. Begin with nine zeros, look at how far the output is
+# off, ask each of the nine numbers which way it should move to make that less, move them a little, and repeat. The
+# error is $E = \frac1n\sum_{pq}(y_{pq}-t_{pq})^2$ with target $t$; cell $(i,j)$ meets the pixel $x_{p+i,\,q+j}$ at
+# place $(p,q)$, so its slope is $\frac2n\sum_{pq}(y_{pq}-t_{pq})\,x_{p+i,\,q+j}$: once more a cross-correlation.
+# (Notebook 03 does this for whole networks.) We learn from a picture of noise, which has a bit of everything.
+
+# %%
+picture = rng.normal(size=(40, 40))
+target = signal.convolve(picture, numbers, mode="valid")
+kernel, errors = np.zeros((3, 3)), []
+for _ in range(40):
+    apart = slide(picture, kernel) - target
+    errors.append((apart**2).mean())
+    kernel -= 0.1 * 2 * signal.correlate(picture, apart, mode="valid") / apart.size
+fig, ax = plt.subplots(figsize=(6.4, 3), layout="constrained")
+ax.semilogy(errors, "o-", color=BLUE, markersize=4)
+ax.set(xlabel="Step", ylabel="Mean squared error")
+sns.despine(fig)
+plt.show()
+print("after 40 steps:")
+print(kernel.round(2))
+
+# %% tags=["hide-input"]
+np.testing.assert_allclose(kernel, numbers[::-1, ::-1], atol=0.05)
+say(
+    f"Each step takes a constant share of the error away, so on a logarithmic axis it falls along a line: from "
+    f"{errors[0]:.0f} to {errors[-1]:.1g}. Nobody told the nine numbers what they are for, and they have become 9 to "
+    "1: the kernel, turned."
+)
+
+# %% [markdown]
 # ### What the flip is good for
 #
-# Mathematicians turn the kernel because then the order no longer matters. Picture and kernel are equal partners:
+# In some problems the minus sign is simply there. Strike a bell at time $s$ with force $x_s$: it rings, and fades by
+# half in every moment, $w_k = 2^{-k}$ after $k$ moments. Strike it several times. What do you hear at time $t$? Of each
+# strike what is left of it, $y_t = \sum_s x_s\,w_{t-s}$: the index of $w$ is *now minus then*. That is a convolution,
+# and nobody has turned anything.
+
+# %%
+strikes, fading = np.zeros(16), 0.5 ** np.arange(6)
+strikes[[2, 6, 8]] = 3, 5, 2
+heard = sum(force * np.pad(fading, (s, 20))[:16] for s, force in enumerate(strikes))  # bell by bell
+np.testing.assert_allclose(heard, signal.convolve(strikes, fading)[:16], atol=1e-12)
+backwards = signal.correlate(strikes, fading)[len(fading) - 1 :]
+fig, axes = plt.subplots(1, 4, figsize=(10, 2.4), width_ratios=[16, 6, 16, 16], sharey=True, layout="constrained")
+for ax, values, title in zip(
+    axes,
+    (strikes, fading, heard, backwards),
+    ("strikes $x$", "fading $w$", "convolution", "cross-correlation"),
+    strict=True,
+):
+    ax.vlines(range(len(values)), 0, values, color=BLUE, linewidth=3)
+    ax.set(title=title, xlabel="Time", xlim=(-1, len(values)))
+axes[0].set_ylabel("Loudness")
+sns.despine(fig)
+plt.show()
+
+# %% [markdown]
+# In the convolution each strike rings on after it, and what is left of one adds to the next. In the cross-correlation
+# the bell rings *before* it is struck.
+#
+# Mathematicians like the minus sign for another reason, too: with it the order no longer matters. Picture and kernel
+# are equal partners:
 #
 # $$a * b = b * a, \qquad (a * b) * c = a * (b * c).$$
 #
@@ -526,7 +701,42 @@ print(
 #
 # $$y_{pqf} = b_f + \sum_i\sum_j\sum_c x_{p+i,\,q+j,\,c}\; w_{ijcf}$$
 #
-# In code it is our sum of shifted pictures, with a matrix product that mixes the channels.
+# **By pencil.** A picture of 3×3 pixels with two channels, and two filters of 2×2. In the figure, the first filter at
+# the first place: two windows, two tables of weights, eight products, *one* sum.
+
+# %%
+two = np.stack([[[1, 0, 2], [3, 1, 0], [0, 2, 1]], [[0, 1, 1], [2, 0, 1], [1, 1, 0]]], axis=-1).astype("float64")
+filters = np.zeros((2, 2, 2, 2))  # height, width, channels, filters
+filters[..., 0, 0], filters[..., 1, 0] = [[1, 0], [0, 1]], [[0, 2], [-1, 0]]
+filters[..., 0, 1], filters[..., 1, 1] = [[0, 1], [1, 0]], [[1, 1], [1, 1]]
+biases = np.array([1.0, -2.0])
+windows = {(p, q): two[p : p + 2, q : q + 2] for p in (0, 1) for q in (0, 1)}
+by_pencil = np.zeros((2, 2, 2))
+for (p, q), seen in windows.items():
+    for f in (0, 1):
+        by_pencil[p, q, f] = (seen * filters[..., f]).sum() + biases[f]
+fig, axes = plt.subplots(2, 8, figsize=(9.6, 4), width_ratios=[3, 0.7, 2, 0.7, 2, 1.6, 0.9, 2], layout="constrained")
+window = [[BLUE if row < 2 and column < 2 else None for column in range(3)] for row in range(3)]
+for channel, line in enumerate(axes):
+    products = two[:2, :2, channel] * filters[..., channel, 0]
+    draw_grid(line[0], two[..., channel], f"picture, channel {channel}", window)
+    draw_text(line[1], "×")
+    draw_grid(line[2], filters[..., channel, 0], "filter 0", [[ORANGE] * 2] * 2)
+    draw_text(line[3], "=")
+    draw_grid(line[4], products, "products", [[BLUE] * 2] * 2)
+    draw_text(line[5], f"add up: {products.sum():g}", 9)
+    line[6].axis("off")
+    draw_grid(line[7], by_pencil[..., channel], f"map {channel} (filter {channel})",
+              [[GREEN if channel == row == column == 0 else None for column in (0, 1)] for row in (0, 1)])  # fmt: skip
+sums = [(two[:2, :2, c] * filters[..., c, 0]).sum() for c in (0, 1)]
+told = f"{sums[0]:g} + {sums[1]:g}\n+ bias {biases[0]:g}\n= {by_pencil[0, 0, 0]:g}"
+fig.text(0.77, 0.5, told, ha="center", va="center", fontsize=11)
+plt.show()
+
+# %% [markdown]
+# The channels of the picture are *added up* in every filter, so they are gone afterwards; the channels of the result
+# are the *filters*, one map each. A layer from $D$ channels to $P$ filters therefore has $D\cdot P$ little kernels. In
+# code it is our sum of shifted pictures, with a matrix product that mixes the channels.
 
 
 # %%
@@ -537,12 +747,14 @@ def convolution_layer(x, w, b):
 
 
 # %%
+np.testing.assert_allclose(convolution_layer(two, filters, biases), by_pencil)
 w, b = rng.normal(size=(3, 3, 3, 8)), rng.normal(size=8)
 layer = layers.Conv2D(8, 3, dtype="float64")
 layer.build((None, *photo.shape))
 layer.set_weights([w, b])
 np.testing.assert_allclose(convolution_layer(photo, w, b), layer(photo[None])[0])
 maps = layer(photo[None]).shape[1:]
+print("the pencil is right, for both filters")
 print(f"photo {photo.shape}, filters {w.shape}, biases {b.shape} -> feature maps {maps}, as in Keras")
 
 # %% [markdown]
@@ -682,6 +894,44 @@ for n, k, padding, (stride, dilation) in options:
 print(f"{cases} convolutions: sizes and values equal to Keras'; in {floors} of them the floor decides")
 
 # %% [markdown]
+# ### How often is a pixel used?
+#
+# Padding is not only about size. Without it a pixel in the corner is in one window only, one in the middle in nine. How
+# often each is used can be asked of Keras: with a kernel of ones, the slope of the *sum* of the map with respect to a
+# pixel is the number of windows that see it.
+
+
+# %%
+def uses(n, k, padding):
+    """How many windows of k×k see each pixel of an n×n picture."""
+    picture = tf.ones((1, n, n, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(picture)
+        total = tf.reduce_sum(layers.Conv2D(1, k, padding=padding, kernel_initializer="ones")(picture))
+    return tape.gradient(total, picture).numpy()[0, :, :, 0]
+
+
+kinds = [(3, "valid"), (3, "same"), (5, "valid"), (5, "same")]
+fig, axes = plt.subplots(1, 4, figsize=(10, 2.9), layout="constrained")
+for ax, (k, padding) in zip(axes, kinds, strict=True):
+    count = uses(7, k, padding)
+    ax.imshow(count, cmap="Blues", vmin=0, vmax=k * k * 1.6)
+    for (row, column), value in np.ndenumerate(count):
+        ax.text(column, row, f"{value:g}", ha="center", va="center", fontsize=8)
+    ax.set_title(f"{k}×{k}, {padding}", fontsize=10)
+    ax.axis("off")
+plt.show()
+share = {name: uses(28, 5, name)[[0, -1]].mean() / 25 for name in ("valid", "same")}
+
+# %% tags=["hide-input"]
+say(
+    "In the first two pictures a corner has 1 use without padding and 4 with it, of 9 in the middle. Padding lifts the "
+    "border, and does not make it equal: some windows there are filled with zeros. On 28×28 pixels under 5×5 kernels a "
+    f"pixel of the top row is used {share['valid']:.0%} as often as one in the middle, and {share['same']:.0%} with "
+    "`same`. What stands at the border of a picture has less of a say: a reason to pad, and to centre what matters."
+)
+
+# %% [markdown]
 # ### When it does not fit
 #
 # A 32×32 picture, 11×11 kernels, stride 4, no padding: how many places (prediction 3)? cnnkit refuses a size that is
@@ -771,6 +1021,31 @@ say(
     "The stride alone looks at one pixel in a hundred, and what it catches of roof and trees is luck. The mean is the "
     "photo seen from afar: it is also how the photo was halved in section 2. The maximum favours the bright: good on a "
     "feature map, where bright means *found*, and odd on a photo."
+)
+
+# %% [markdown]
+# ### What pooling tolerates
+#
+# Why throw away where the maximum was? Because then it may move. We mark the edges of the photo (the tenth of all
+# places where the edge kernel answers most), move the photo by one pixel, mark again, and max-pool both maps. Of the
+# marks before or after the move, how many are in both?
+
+# %%
+answer = np.abs(slide(grey, KERNELS["edges"]))
+marked = (answer > np.quantile(answer, 0.9))[:, :-1], (answer > np.quantile(answer, 0.9))[:, 1:]  # and one pixel on
+kept = {}
+for size in (1, 2, 4, 8):
+    here, there = (pool(one.astype(float), size, size, np.max) > 0 for one in marked)
+    kept[f"{size}×{size}"] = {"marks": here.mean(), "in both": (here & there).sum() / (here | there).sum()}
+display(pd.DataFrame(kept).T.rename_axis("max pool").style.format("{:.0%}"))
+
+# %% tags=["hide-input"]
+both = {name: line["in both"] for name, line in kept.items()}
+say(
+    f"Without pooling, one pixel of movement leaves {both['1×1']:.0%} of the marks where they were; with 2×2 windows "
+    f"{both['2×2']:.0%}, with 8×8 {both['8×8']:.0%}. Nothing here is invariant, and most of it is a matter of size: a "
+    "mark moves on only when it crosses into the next window. A convolution lets the answer move along with the "
+    "picture; pooling makes it move less. The price is in the first column: large windows are marked nearly everywhere."
 )
 
 # %% [markdown]
@@ -1062,7 +1337,7 @@ print(f"the whole notebook took {time.process_time():.0f} seconds of a processor
 #
 # - One photo. The properties of the operation (sums, sizes, linearity, fields) hold for every picture; the brightness
 #   and detail figures are this photo's.
-# - The kernels were chosen by hand, for the eye. What kernels a network learns, notebooks 03 and 04 show.
+# - The kernels were chosen by hand, for the eye. What kernels a network learns, notebooks 03b and 04 show.
 # - A receptive field says what a unit *can* see, not what it uses after training.
 # - Multiplications are not seconds: a depthwise layer has few of them and may still be slow. Notebook 12 measures.
 # - Zeros at the border are a choice with consequences: with `same` a layer can tell where the border is.
