@@ -3,9 +3,13 @@
 A run is written whole to its own file under `<results>/.staging/<experiment>/` the moment it ends; `rebuild` then folds
 these files into `<results>/<experiment>/runs.csv` and `history.csv`. Every write is temporary name, fsync, rename, so a
 process killed at any moment loses at most the runs that were still training. Every reading checks: a damaged table is
-refused with file and line, a damaged staged file is set aside.
+refused with file and line (a ValueError), a damaged staged file is set aside.
+
+Everywhere `experiment` is a name, a ValueError if it is none, and `root` the folder of all experiments, `results_dir()`
+when None. What cannot be written is an OSError; what was there is then untouched, and what is staged stays.
 """
 
+import codecs
 import contextlib
 import csv
 import fcntl
@@ -31,12 +35,11 @@ TEXT_COLUMNS = ("run_id", "error", "data_sha256", "model_sha256", "cnnkit", "ker
 TIME_COLUMNS = ("train_seconds", "seconds")  # the only columns in which two runs of one config may differ
 NUMBER_COLUMNS = {*METRICS, "raw_val_accuracy", "raw_test_accuracy", "majority_share", "test_images", "best_epoch"}
 NUMBER_COLUMNS |= {"num_params", "epochs_run", "train_seconds", "train_size", "learning_rate", "batch_size", "epochs"}
-NUMBER_COLUMNS |= {"label_smoothing", "ema", "early_stopping", "seed"}
+NUMBER_COLUMNS |= {"label_smoothing", "ema", "early_stopping", "seed", "score", "best", "spent"}
 FINAL = ("completed", "diverged")  # a failed run is tried again, these are results
-STATUSES = (*FINAL, "failed")
-RUN_ID = re.compile("[0-9a-f]{12}")
+FORMS = {"run_id": "[0-9a-f]{12}", "status": "completed|diverged|failed", "epoch": "[0-9]+"}  # regular expressions
 KEYS = {"runs.csv": ["run_id"], "history.csv": ["run_id", "epoch"]}  # no two lines of a table agree in these
-NEEDED = {"runs.csv": ["run_id", "status"], "history.csv": ["run_id", "epoch"]}
+NEEDED = {"runs.csv": ["run_id", "status"], "history.csv": ["run_id", "epoch"], "trials.csv": []}
 TEMPORARY = ".cnnkit-tmp"  # how the names of half-written files end
 PATIENCE = 5  # seconds of waiting for a lock without a word
 
@@ -50,39 +53,37 @@ def profile():
 
 
 def results_dir(name=None):
-    """Return the folder of all experiments: `$CNNKIT_RESULTS_DIR` or `results/`; in the smoke profile its `smoke/`.
-
-    `name` is `"smoke"` or `"full"`; the profile of this process when None.
-    """
+    """Return the folder of a profile's experiments: `$CNNKIT_RESULTS_DIR` or `results/`; for smoke its `smoke/`."""
     base = Path(os.environ.get("CNNKIT_RESULTS_DIR") or HOME / "results")
     return base / "smoke" if (name or profile()) == "smoke" else base
 
 
 def write_atomically(path, text):
-    """Write `text` (str or bytes) to `path` so that a reader sees the old file or the new one, never a part.
-
-    Raises an OSError if the folder cannot be written or the disk is full; the old file is then untouched.
-    """
+    """Write `text` (str or bytes) to `path` so that a reader sees the old file or the new one, never a part."""
     path = Path(path)
-    with _writing(path):
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
+    naming = {"dir": path.parent, "prefix": f".{path.name}.", "suffix": TEMPORARY}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(**naming, delete=False) as file:
+            try:
                 with contextlib.suppress(OSError):  # a disk without locks: then nobody removes the file
                     fcntl.flock(file, fcntl.LOCK_EX)  # says that its writer lives
                 file.write(text.encode() if isinstance(text, str) else text)
                 file.flush()
                 os.fsync(file.fileno())
-                os.chmod(temporary, 0o644)
-                os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+                os.chmod(file.name, 0o644)
+                os.replace(file.name, path)
+            finally:
+                Path(file.name).unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"Expected to write {path.name} in {path.parent}. Received: {error.strerror or error}. "
+            "Free some space, make the folder writable or set CNNKIT_RESULTS_DIR to another; what was there is kept."
+        ) from error
 
 
 def check_writable(experiment, root=None):
-    """Raise an OSError now, before hours of training, if rows could not be written; a ValueError for a bad name."""
+    """Raise an OSError now, before hours of training, if rows could not be written."""
     tables, staging = _folders(experiment, root)
     for folder in [staging, tables] if tables.exists() else [staging]:
         probe = folder / f".probe{TEMPORARY}"
@@ -96,39 +97,39 @@ def stage(row, history, experiment, root=None, *, replace=False):
     Of several finished rows of one run the last staged counts; a failed one never takes a finished one's place.
 
     Args:
-        row: Dict, one text or number a column of `runs.csv`; it has a `run_id` and a `status`.
+        row: Dict, one text or number a column of `runs.csv`; a ValueError if the table would not take it.
         history: DataFrame of one line of numbers an epoch, without `run_id`.
-        experiment: String, the experiment's name.
-        root: Folder of all experiments; `results_dir()` when None.
-        replace: Boolean. True for the refresh of a stale row: `rebuild` tells if it failed and the old row stays.
-    Raises:
-        ValueError: If `experiment` is no name for one, or the tables would not take the run.
-        OSError: If the folder cannot be written or the disk is full.
+        replace: Boolean, True for the refresh of a stale row: `rebuild` tells if it failed and the old row stays.
     """
     staging = _folders(experiment, root)[1]
-    record = {"row": row, "history": history.to_dict("records"), "replace": replace}
+    # Without what a table cannot hold: NUL, CR, lone surrogates, text without end.
+    texts = {k: re.sub("[\0\r\ud800-\udfff]", " ", v[:100_000]) for k, v in row.items() if isinstance(v, str)}
+    record = {"row": row | texts, "history": history.to_dict("records"), "replace": replace}
     _check_record(record)
     number = 1 + max(map(_number, staging.glob(f"{row['run_id']}.*.json")), default=0)
     write_atomically(staging / f"{row['run_id']}.{number}.{uuid.uuid4().hex[:8]}.json", json.dumps(record))
 
 
 def read_runs(experiment, root=None):
-    """Return one line a run, staged ones included, sorted by `run_id`; an empty frame if there are none.
-
-    Raises a ValueError if `experiment` is no name for one, or a table is damaged: file and line are named.
-    """
-    return _merged(*_folders(experiment, root))[0]
+    """Return one line a run, staged ones included, sorted by `run_id`; an empty frame if there are none."""
+    return _merged(*_folders(experiment, root))[0]["runs.csv"]
 
 
 def read_history(experiment, root=None):
     """Return one line a run and epoch, staged ones included, sorted so; else as `read_runs`."""
-    return _merged(*_folders(experiment, root))[1]
+    return _merged(*_folders(experiment, root))[0]["history.csv"]
+
+
+def read_trials(experiment, root=None):
+    """Return `trials.csv` of an experiment that keeps one; an empty frame if it is not there."""
+    return _read_table(_folders(experiment, root)[0] / "trials.csv")
 
 
 def rebuild(experiment, root=None):
-    """Fold the staged runs of an experiment into its two tables, under a lock. Safe to be killed at any point.
+    """Fold the staged runs into the two tables, under a lock; safe to be killed at any point.
 
-    Raises a ValueError as `read_runs`, or an OSError if the tables cannot be written; what is staged then stays.
+    Returns:
+        List of the `run_id`s whose refresh had failed, so that an old row stays. They are told on stderr, too.
     """
     tables, staging = _folders(experiment, root)
     for path in [*tables.glob(f".*{TEMPORARY}"), *staging.glob(f".*{TEMPORARY}")]:
@@ -138,32 +139,32 @@ def rebuild(experiment, root=None):
             if path.stat().st_size:
                 path.unlink()
     if not _staged(staging):  # tables may be read where nothing can be written
-        return
-    with _locked(tables.parent / ".locks" / f"{experiment}.lock"):
-        runs, history, staged = _merged(tables, staging)
-        for name, frame in zip(KEYS, (runs, history), strict=True):
+        return []
+    check_writable(experiment, root)
+    with _lock(tables.parent / ".locks" / f"{experiment}.lock"):
+        frames, staged = _merged(tables, staging)
+        for name, frame in frames.items():
             write_atomically(tables / name, frame.to_csv(index=False, lineterminator="\n"))
         for path in staged:  # only now, when both tables are on the disk
             path.unlink(missing_ok=True)
-    status = dict(zip(runs["run_id"], runs["status"], strict=True))
-    for run_id, last in {record["row"]["run_id"]: record for record in staged.values()}.items():
-        if last["replace"] and last["row"]["status"] == "failed" != status[run_id]:
-            _tell(f"The refresh of run {run_id} failed ({last['row'].get('error')!r}); the row that was there stays.")
+    runs, lost = frames["runs.csv"], []
+    finished = set(runs.loc[runs["status"].isin(FINAL), "run_id"])
+    for row in {one["row"]["run_id"]: one["row"] for one in staged.values() if one["replace"]}.values():
+        if row["status"] == "failed" and row["run_id"] in finished:
+            lost.append(row["run_id"])
+            _tell(f"The refresh of run {row['run_id']} failed ({row.get('error')!r}); the row that was there stays.")
+    return lost
 
 
 def summarise(frame, by, metric):
-    """Summarise a metric over seeds with a 95% Student-t interval.
+    """Return `mean, low, high, n` of a metric, low and high of a 95% Student-t interval, one line an arm.
 
-    Args:
-        frame: DataFrame of runs.
-        by: Column name or list of them: the arms.
-        metric: Column name; missing values (of diverged runs) are left out of mean and n. `attrs["metric"]` keeps it.
-    Returns:
-        DataFrame: the `by` columns and `mean, low, high, n`, one line an arm. With n = 1, low and high are NaN.
+    An arm is what agrees in `by`, a column of the DataFrame `frame` or a list of them. Missing values (of diverged runs)
+    are left out; with n = 1, low and high are NaN. `attrs["metric"]` keeps the metric.
     """
     by = [by] if isinstance(by, str) else list(by)
     table = frame.groupby(by, dropna=False)[metric].agg(mean="mean", error="sem", n="count").reset_index()
-    half = stdtrit(table["n"] - 1, 0.975) * table.pop("error")
+    half = stdtrit(table["n"] - 1, 0.975) * table["error"]
     table["low"], table["high"] = table["mean"] - half, table["mean"] + half
     table.attrs["metric"] = metric
     return table[[*by, "mean", "low", "high", "n"]]
@@ -177,53 +178,23 @@ def student_interval(values):
 
 
 def _folders(experiment, root):
-    """Return the folders of an experiment's tables and of its staged runs; a ValueError if this is no name."""
-    name = experiment if isinstance(experiment, str) else ""
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name) or name.lower() == "smoke":
-        raise ValueError(
-            "Expected an experiment's name: up to 100 letters, digits, _ and -, and not smoke, the folder of smoke "
-            f"runs. Received: {experiment!r}. Choose another name."
-        )
+    """Return the folders of an experiment's tables and of its staged runs."""
+    named = isinstance(experiment, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", experiment)
+    if not named or experiment.lower() == "smoke":
+        form = "up to 100 letters, digits, _ and -, and not smoke, the folder of smoke runs"
+        raise ValueError(f"Expected an experiment's name: {form}. Received: {experiment!r}.")
     root = Path(root or results_dir())
-    return root / name, root / ".staging" / name
+    return root / experiment, root / ".staging" / experiment
 
 
-@contextlib.contextmanager
-def _writing(path):
-    """Make the folder that `path` will be written in, and say in one sentence why it could not be."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise OSError(
-            f"Expected to write {path.name} in {path.parent}. Received: {error.strerror or error}. "
-            "Free some space, make the folder writable or set CNNKIT_RESULTS_DIR to another; what was there is kept."
-        ) from error
-
-
-@contextlib.contextmanager
-def _locked(path):
-    """Hold a lock; after some seconds of waiting, say for what."""
+def _lock(path):
+    """Return a context that holds a lock; after some seconds of waiting, say for what."""
     lock = FileLock(path)
-    with _writing(path):
-        try:
-            lock.acquire(timeout=PATIENCE)
-        except Timeout:
-            _tell(f"Waiting for {path}: {_holder(path)}. Ctrl-C ends the waiting; runs that are staged are kept.")
-            lock.acquire()
     try:
-        yield
-    finally:
-        lock.release()
-
-
-def _holder(lock):
-    """Return in words which process holds a lock, where Linux tells."""
-    with contextlib.suppress(OSError):
-        held = re.search(rf"FLOCK .* ([1-9]\d*) \S+:{lock.stat().st_ino} ", Path("/proc/locks").read_text())
-        if held:
-            return f"process {held[1]} holds it (stopped by Ctrl-Z? `fg` or `kill -CONT {held[1]}` lets it go on)"
-    return "another process holds it, perhaps one stopped by Ctrl-Z (`fg` lets it go on)"
+        return lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        _tell(f"Waiting for {path}: another process holds it (`lslocks` says which), perhaps stopped by Ctrl-Z (`fg`).")
+        return lock.acquire()
 
 
 def _tell(sentence):
@@ -232,30 +203,7 @@ def _tell(sentence):
 
 def _number(path):
     """Return the place of a staged file among those of its run, which its name holds."""
-    found = re.search(r"\.(\d+)\.", path.name)
-    return int(found[1]) if found else 0
-
-
-def _check_record(record):
-    """Raise a ValueError unless the tables can take this staged run."""
-    try:
-        row, history, _ = (record[name] for name in ("row", "history", "replace"))
-        run_id, status, epochs = row["run_id"], row["status"], {line["epoch"] for line in history}
-        numbers = [row[name] for name in NUMBER_COLUMNS & row.keys()]
-        numbers += [value for line in history for value in line.values()]
-    except (TypeError, KeyError, AttributeError):
-        raise ValueError("Expected the row of a run with its history. Received: something else.") from None
-    wrong = [value for value in numbers if not isinstance(value, (int, float, type(None)))]
-    wrong += [value for value in row.values() if not isinstance(value, (str, int, float, type(None)))]
-    wrong += [] if isinstance(run_id, str) and RUN_ID.fullmatch(run_id) else [run_id]
-    wrong += [status] if status not in STATUSES else []
-    wrong += [epoch for epoch in epochs if not isinstance(epoch, int)]
-    wrong += [f"{len(history)} lines of {len(epochs)} epochs"] if len(epochs) < len(history) else []
-    if wrong:
-        raise ValueError(
-            "Expected a row of texts and numbers whose run_id is 12 hexadecimal digits and whose status is one of "
-            f"{', '.join(STATUSES)}, and a history of numbers, one line an epoch. Received: {wrong[0]!r:.200}."
-        )
+    return max(map(int, re.findall(r"\.(\d+)\.", path.name)), default=0)
 
 
 def _staged(staging):
@@ -272,46 +220,59 @@ def _staged(staging):
             _tell(f"A staged run does not count: {path} cannot be read ({error.strerror}).")
         except (ValueError, RecursionError) as error:
             aside = staging / "damaged" / path.name
-            try:
+            with contextlib.suppress(OSError):  # a disk that cannot be written, or another process was faster
                 aside.parent.mkdir(exist_ok=True)
                 path.replace(aside)
-            except OSError:  # a disk that cannot be written, or another process was faster
-                aside = path
-            again = "The command that made it makes it again."
-            _tell(f"A staged run does not count: {aside} is damaged ({error}). {again}")
+            where = path if path.exists() else aside
+            _tell(
+                f"A staged run does not count: {where} is damaged ({error}). The command that made it makes it again."
+            )
     return records
 
 
+def _check_record(record):
+    """Raise a ValueError unless the tables can take this staged run."""
+    try:
+        history = [{"epoch": None} | line for line in record["history"]]
+        for line in [{"run_id": None, "status": None} | record["row"], *history]:
+            if not all(isinstance(value, (str, int, float, type(None))) for value in line.values()):
+                raise ValueError(f"{line!r:.200}")
+            _check_line(line)
+        if len({line["epoch"] for line in history}) < len(history):
+            raise ValueError("an epoch twice")
+    except (TypeError, KeyError, ValueError) as error:
+        expected = "Expected a row of texts and numbers with a history of one line an epoch"
+        raise ValueError(f"{expected}. Received: {error}.") from None
+
+
+def _check_line(line):
+    """Raise a ValueError if no store would write this line of a table: a dict of texts, or of what JSON holds."""
+    for name, form in FORMS.items():
+        if name in line and not re.fullmatch(form, str(line[name])):
+            raise ValueError(f"{name} {line[name]!r:.80}, not {form}")
+    for name in line.keys() - {"run_id"} if "epoch" in line else line.keys() & NUMBER_COLUMNS:
+        try:
+            float(line[name] or "nan")
+        except ValueError:
+            raise ValueError(f"{name} {line[name]!r:.80}, not a number") from None
+
+
 def _merged(tables, staging):
-    """Return the runs and history of the tables with the staged runs laid over them, and the staged runs."""
+    """Return a dict of the two tables with the staged runs laid over them, and the staged runs."""
     staged = _staged(staging)  # read first: what another process folds in meanwhile is then in the tables
-    runs, history = (_read_table(tables / name) for name in KEYS)
-    new, finished = {}, set(runs.loc[runs["status"].isin(FINAL), "run_id"])
-    finished |= {record["row"]["run_id"] for record in staged.values() if record["row"]["status"] in FINAL}
-    for record in staged.values():  # a failed run never takes a finished one's place
-        if record["row"]["status"] in FINAL or record["row"]["run_id"] not in finished:
-            new[record["row"]["run_id"]] = record
-    if not new:
-        return runs, history, staged
-    rows = pd.DataFrame([{name: _plain(value) for name, value in one["row"].items()} for one in new.values()])
-    lines = pd.DataFrame([{"run_id": run_id, **line} for run_id, record in new.items() for line in record["history"]])
-    return _overlay(runs, rows, new, ["run_id"]), _overlay(history, lines, new, ["run_id", "epoch"]), staged
-
-
-def _plain(value):
-    """Return a value without what a table cannot hold: NUL, CR, lone surrogates, text without end."""
-    return re.sub("[\0\r\ud800-\udfff]", " ", value[:100_000]) if isinstance(value, str) else value
-
-
-def _overlay(old, new, ids, keys):
-    """Replace the lines of `ids` in `old` by those of `new`, through CSV, so that types do not depend on who wrote."""
-    kept = old[~old["run_id"].isin(list(ids))]
-    frames = [f.astype(object).where(f.notna(), None) for f in (kept, new) if len(f)]
-    if not frames:
-        return old.iloc[:0]
-    columns = dict.fromkeys([*new.columns, *old.columns])
-    table = pd.concat(frames, ignore_index=True).reindex(columns=list(columns)).sort_values(keys)
-    return _parse(table.to_csv(index=False))
+    frames = {name: _read_table(tables / name) for name in KEYS}
+    new, status = {}, dict(zip(frames["runs.csv"]["run_id"], frames["runs.csv"]["status"], strict=True))
+    for record in staged.values():
+        run_id, now = record["row"]["run_id"], record["row"]["status"]
+        if now in FINAL or status.get(run_id) not in FINAL:  # a failed run never takes a finished one's place
+            new[run_id], status[run_id] = record, now
+    rows = [record["row"] for record in new.values()]
+    lines = [{"run_id": run_id, **line} for run_id, record in new.items() for line in record["history"]]
+    for name, added in zip(frames, (rows, lines), strict=True) if new else ():
+        kept = frames[name][~frames[name]["run_id"].isin(list(new))].astype(object)
+        table = pd.concat([pd.DataFrame(added, dtype=object), kept]).sort_values(KEYS[name])
+        frames[name] = _parse(table.to_csv(index=False))  # so that types do not depend on who wrote
+    return frames, staged
 
 
 def _parse(text):
@@ -319,60 +280,43 @@ def _parse(text):
 
 
 def _read_table(path):
-    """Return a table as a DataFrame, an empty one if there is no file; a ValueError names file and line of a fault."""
+    """Return a table as a DataFrame, an empty one if there is no file."""
     try:
-        data = path.read_bytes()
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     except (FileNotFoundError, NotADirectoryError):  # whether it can be written is asked elsewhere
         return pd.DataFrame(columns=NEEDED[path.name])
-    if fault := _find_fault(data, path.name):
-        raise ValueError(
-            f"Expected a table as the store writes it. Received: {path}, line {fault[0]}: {fault[1]}. "
-            f"Restore the file (git checkout -- {path}), or mend or remove the line."
-        )
-    return _parse(data.decode("utf-8-sig"))
+    _check_table(path, data)
+    return _parse(data.decode())
 
 
-def _find_fault(data, name):
-    """Return the first line of a table (bytes) that no store wrote and what is wrong there, or None."""
-    keys, needed = KEYS[name], NEEDED[name]
+def _check_table(path, data):
+    """Raise a ValueError that names the first line of a table (bytes) that no store wrote, and what is wrong there."""
+    line, seen, needed = 1, {}, NEEDED[path.name]
+    reader = csv.reader((text.decode() for text in data.splitlines(keepends=True)), strict=True)
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return data.count(b"\n", 0, error.start) + 1, "text that is no UTF-8"
-    if "\0" in text:
-        return text.count("\n", 0, text.index("\0")) + 1, "a NUL byte"
-    if not text.strip():
-        return 1, "the file is empty"
-    lines, begin, reader = [], 1, csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
+        if b"\0" in data:
+            line = data.count(b"\n", 0, data.index(b"\0")) + 1
+            raise ValueError("a NUL byte")
+        header = next(reader, [])
+        if "" in header or len({*header}) < max(len(header), 1) or not {*needed} <= {*header}:
+            names = " and ".join(needed)
+            raise ValueError(f"the columns {', '.join(header)!r:.200}, not {names} and others, each once")
+        line = reader.line_num + 1
         for values in reader:
             if values:
-                lines.append((begin, values))
-            begin = reader.line_num + 1
-    except csv.Error as error:
-        return begin, str(error)
-    if merges := [line for line, (first, *_) in lines if re.match(r"<{7}|\|{7}|={7}|>{7}", first)]:
-        return merges[0], "a merge that git left unfinished"
-    (_, header), *lines = lines
-    if not {*needed} <= {*header} or "" in header or len({*header}) < len(header):
-        return 1, f"the columns {', '.join(header)!r:.200}, not {' and '.join(needed)} and others, each once"
-    numbers = [name for name in header if name in NUMBER_COLUMNS or ("epoch" in keys and name != "run_id")]
-    first = {}
-    for line, values in lines:
-        if len(values) != len(header):
-            return line, f"{len(values)} values for {len(header)} columns"
-        row = dict(zip(header, values, strict=True))
-        if not RUN_ID.fullmatch(row["run_id"]):
-            return line, f"run_id {row['run_id']!r:.80}, not 12 hexadecimal digits"
-        if "status" in needed and row["status"] not in STATUSES:
-            return line, f"status {row['status']!r:.80}, not one of {', '.join(STATUSES)}"
-        for name in numbers:
-            try:
-                float(row[name] if row[name] or name == "epoch" else "nan")
-            except ValueError:
-                return line, f"{name} {row[name]!r:.80}, not a number"
-        if (earlier := first.setdefault(tuple(row[key] for key in keys), line)) != line:
-            return line, f"{' '.join(f'{key} {row[key]}' for key in keys)} a second time, after line {earlier}"
-    if not text.endswith("\n"):
-        return begin - 1, "cut off, without a line break at its end"
-    return None
+                if len(values) != len(header):
+                    raise ValueError(f"{len(values)} values for {len(header)} columns: {','.join(values)!r:.40}")
+                record = dict(zip(header, values, strict=True))
+                _check_line(record)
+                key = tuple(record[name] for name in KEYS.get(path.name, header))
+                if (earlier := seen.setdefault(key, line)) != line:
+                    raise ValueError(f"{' '.join(key):.80} a second time, after line {earlier}")
+            line = reader.line_num + 1
+        line = reader.line_num
+        if not data.endswith(b"\n"):
+            raise ValueError("cut off, without a line break at its end")
+    except (ValueError, csv.Error) as fault:
+        raise ValueError(
+            f"Expected a table as the store writes it. Received: {path}, line {line}: {fault}. "
+            f"Restore the file (git checkout -- {path}), or mend or remove the line."
+        ) from None
