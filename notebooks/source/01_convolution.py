@@ -433,8 +433,8 @@ say(
     f"Noise alone puts each value {noise:.2f} off. The best of these kernels, σ = {off.idxmin():g}, brings that to "
     f"{off.min():.3f}; a smaller one leaves noise, a larger one is on the dashed line, where only the blur counts, and "
     f"with σ = 3 one is {off[3.0] / noise:.0%} as far off as without any cure. A 3×3 median comes to "
-    f"{off_by_median:.3f}. There is no best blur, only a best one for this noise and these edges: a number to be chosen by looking at data, which is what "
-    "learning will do with all nine, or all 25, at once."
+    f"{off_by_median:.3f}. There is no best blur, only a best one for this noise and these edges: a number to be "
+    "chosen by looking at data, which is what learning will do with all nine, or all 25, at once."
 )
 
 # %% [markdown]
