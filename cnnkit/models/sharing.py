@@ -78,13 +78,13 @@ class LocallyConnected2D(keras.layers.Layer):
 
 @register
 def softmax(input_shape, num_classes):
-    """Build softmax regression (Net-1; LeCun et al. 1998, sec. III.C.1): a linear layer. 7,850 parameters on 28×28×1."""
+    """Build softmax regression (Net-1; LeCun et al. 1998, III.C.1), one linear layer. 7,850 parameters on 28×28×1."""
     return _perceptron("softmax", input_shape, num_classes)
 
 
 @register
 def mlp(input_shape, num_classes, *, units=(512,), activation="relu", dropout_rate=0.0, l2=0.0):
-    """Build a multi-layer perceptron (Net-2; LeCun et al. 1998, sec. III.C.5). 407,050 parameters on 28×28×1.
+    """Build a multi-layer perceptron (Net-2; LeCun et al. 1998, III.C.5). 407,050 parameters on 28×28×1.
 
     Args:
         units: Sequence of positive integers, the hidden layers' sizes; their weights start as He's.
