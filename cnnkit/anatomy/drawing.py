@@ -13,20 +13,19 @@ _INCHES, _DEPTH, _CHANNELS, _CHARACTER, _GAP = 0.2, 0.35, 0.25, 0.36, 1.2
 
 
 def _kind(row):
+    """What colours a layer; None for one that leaves the shape as it is."""
     if row.type == "InputLayer":
         return "input"
     if row.type.startswith(("Concatenate", "UpSampling")):
         return "joining"
-    if row.macs and row.kernel_size != "":
-        return "convolution"
-    if row.kernel_size != "" or row.type.startswith("Global"):
-        return "pooling"
-    return "dense" if row.macs else None  # None: a layer that leaves the shape as it is
+    if row.kernel_size != "":
+        return "convolution" if row.macs else "pooling"
+    return "pooling" if row.type.startswith("Global") else "dense" if row.macs else None
 
 
 def _box(shape):
     """Height, width and length of a layer's output as drawn: square roots, or a column for a vector."""
-    if len(shape) == 1 or math.prod(shape[:-1]) == 1:
+    if math.prod(shape[:-1]) == 1:
         return max(1.0, _CHANNELS * math.sqrt(shape[-1])), 0.0, 0.4
     height, width = (shape[-3], shape[-2]) if len(shape) > 2 else (shape[0], 0)
     return math.sqrt(height), math.sqrt(width), max(0.15, _CHANNELS * math.sqrt(shape[-1]))
@@ -61,12 +60,7 @@ def draw_network(table, *, ax=None):
     A box's height and receding width follow the output's height and width, its length the channels, all by their square
     roots: so AlexNet's 227 pixels, 3 channels and 4,096 units fit one picture. Vectors are columns. Layers that leave
     the shape as it is (activations, dropout, normalisation) are not drawn; branches stand one after the other.
-
-    Args:
-        table: DataFrame as `layer_table` gives it.
-        ax: Matplotlib Axes. Defaults to those of a new figure, as wide as the network is deep.
-    Returns:
-        Matplotlib Axes.
+    `ax` are Matplotlib Axes, by default those of a new figure, as wide as the network is deep; they are returned.
     """
     rows = table.assign(kind=table.apply(_kind, axis=1), box=table.output_shape.map(_box)).dropna(subset="kind")
     rows["above"] = rows.output_shape.map(lambda shape: "×".join(map(str, shape)))

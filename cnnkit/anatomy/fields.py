@@ -78,12 +78,8 @@ def gradient_box(model, layer_name, unit=None):
     Measured on a copy with random positive weights, linear activations, and means for maxima, so that nothing is
     cancelled, cut off or decided by a tie: the box is what the wiring lets a unit see, less what is outside the image.
 
-    Args:
-        model: Functional or Sequential `keras.Model` of fixed input shape; needs the TensorFlow backend.
-        layer_name: Name of one of `model.layers`.
-        unit: Tuple, the unit's place in the layer's grid. Defaults to the centre.
-    Returns:
-        Tuple of slices, one an axis of the image: `image[gradient_box(...)]` is what the unit sees.
+    `layer_name` is that of one of `model.layers`, `unit` a place in the layer's grid (the centre when None). Needs the
+    TensorFlow backend. Returns slices, one an axis of the image: `image[gradient_box(...)]` is what the unit sees.
     """
     import tensorflow as tf  # Keras has no word for a gradient
 
@@ -105,14 +101,14 @@ def gradient_box(model, layer_name, unit=None):
 
 def _linear(layer):
     """The same wiring without non-linearities, in float64, where the corners of a deep field do not underflow."""
+    kind, config = type(layer), layer.get_config()
     if not isinstance(layer, keras.Layer):  # `x + y` and its like
-        return type(layer).from_config(layer.get_config())
-    name = type(layer).__name__.replace("MaxPooling", "AveragePooling")
-    dtype = "float32" if name == "AveragePooling3D" else "float64"  # TensorFlow has no other on a CPU
-    config = layer.get_config() | {"dtype": dtype, "trainable": True}
-    if RULES.get(type(layer)) is pointwise:
+        return kind.from_config(config)
+    if RULES.get(kind) is pointwise:
         return layers.Identity(name=layer.name, dtype="float64")
-    if "activation" in config:
-        config["activation"] = None
-    means = getattr(layers, {"Maximum": "Average", "Minimum": "Average"}.get(name, name), None)
-    return (means if type(layer) in RULES else type(layer)).from_config(config)
+    if kind in RULES:
+        name = {"Maximum": "Average", "Minimum": "Average"}.get(kind.__name__, kind.__name__)
+        kind = getattr(layers, name.replace("MaxPooling", "AveragePooling"), kind)
+    dtype = "float32" if kind is layers.AveragePooling3D else "float64"  # TensorFlow has no other on a CPU
+    linear = {"activation": None} if "activation" in config else {}
+    return kind.from_config(config | linear | {"dtype": dtype, "trainable": True})

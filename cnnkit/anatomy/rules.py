@@ -22,14 +22,14 @@ from keras import layers
 # size) and `reshapes`.
 
 
-def _window(macs=None):
+def _window(macs=lambda *_: 0):
     """The rule of what moves a window, which costs `macs(layer, values in its window, input_shape, output_shape)`."""
 
     def rule(layer, into, out):
         size = tuple(getattr(layer, "kernel_size", None) or layer.pool_size)
         window = {"kernel_size": size, "strides": tuple(layer.strides), "padding": layer.padding}
         window["dilation_rate"] = tuple(getattr(layer, "dilation_rate", ()))
-        return window | ({"macs": macs(layer, prod(size), into, out)} if macs else {})
+        return window | {"macs": macs(layer, prod(size), into, out)}
 
     return rule
 

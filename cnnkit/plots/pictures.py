@@ -51,9 +51,9 @@ def plot_images(images, *, titles=None, columns=8, ax=None):
     """Plot images, filters or feature maps in a grid, every pixel as a square.
 
     Args:
-        images: Array `(n, height, width)` or `(n, height, width, 1 or 3)`, or a list of such images of any sizes; uint8,
-            or float in [0, 1]. Other floats (weights, features) share one scale, which the caption gives: grey ones
-            from blue over white at zero to red, RGB ones with zero as mid-grey. A first layer's kernels are
+        images: Array `(n, height, width)` or `(n, height, width, 1 or 3)`, or a list of such images of any sizes;
+            uint8, or float in [0, 1]. Other floats (weights, features) share one scale, which the caption gives: grey
+            ones from blue over white at zero to red, RGB ones with zero as mid-grey. A first layer's kernels are
             `kernel.transpose(3, 0, 1, 2)`.
         titles: Sequence of n strings above the images.
         columns: Integer, images a row.
