@@ -19,10 +19,9 @@ import numpy as np
 def pad_widths(size, kernel, stride=1, padding="valid", dilation=1):
     """The pixels to add, ((top, bottom), (left, right)); output size = floor((size + padding - span) / stride) + 1.
 
-    Args:
-        size, kernel: (height, width). A kernel's pixels are `dilation` apart: its span is (kernel - 1) · dilation + 1.
-        padding: `"valid"` (none), `"same"` (output size ceil(size / stride); the odd pixel goes to the bottom or right,
-            as in TensorFlow), or the number of pixels to add on each of the four sides.
+    A kernel's pixels are `dilation` apart: its span is (kernel - 1) · dilation + 1. `padding` is "valid" (none), "same"
+    (output size ceil(size / stride); the odd pixel goes to the bottom or right, as in TensorFlow), or the number of
+    pixels to add on each of the four sides.
     """
     _check_positive(stride=stride, dilation=dilation, kernel_height=kernel[0], kernel_width=kernel[1])
     pixels_given = isinstance(padding, int | np.integer) and padding >= 0
@@ -32,15 +31,14 @@ def pad_widths(size, kernel, stride=1, padding="valid", dilation=1):
         span = (k - 1) * dilation + 1
         missing = max((math.ceil(pixels / stride) - 1) * stride + span - pixels, 0)
         total = missing if padding == "same" else 0 if padding == "valid" else 2 * padding
-        expected = "a kernel that fits the padded image (take a smaller kernel or dilation, or more padding)"
         received = f"kernel {k} with dilation {dilation} spanning {span} > image {pixels} + padding {total}"
-        _check(pixels > 0 and span <= pixels + total, expected, received)
+        _check(pixels > 0 and span <= pixels + total, "a kernel that fits the padded image", received)
         pads.append((total // 2, total - total // 2))
     return pads
 
 
 def view_windows(padded, kernel, stride, dilation):
-    """See an image as its windows, (n, rows, columns, kernel height, kernel width, c), without copying anything."""
+    """See images as their windows, (n, rows, columns, kernel height, kernel width, c), without copying anything."""
     span = [(k - 1) * dilation + 1 for k in kernel]
     view = np.lib.stride_tricks.sliding_window_view(padded, span, axis=(1, 2), writeable=True)
     return view[:, ::stride, ::stride, :, ::dilation, ::dilation].transpose(0, 1, 2, 4, 5, 3)
@@ -61,8 +59,8 @@ def im2col(x, kernel, *, stride=1, padding="valid", dilation=1, fill=0.0):
 def col2im(parts, cache, dtype):
     """Add up what the windows send back to each pixel, (n, h, w, c): the way back through `im2col`.
 
-    `parts` has an array (n, rows, columns, c) for each position in the kernel, row by row. Windows overlap, so adding
-    to all at once would lose sums; but one position meets a pixel at most once. Hence a loop, over positions only.
+    `parts` has an array (n, rows, columns, c) for each position in the kernel. Windows overlap, so adding to all at
+    once would lose sums; but one position meets a pixel at most once. Hence a loop, over positions only.
     """
     (n, height, width, channels), ((top, bottom), (left, right)), kernel, stride, dilation = cache
     padded = np.zeros((n, top + height + bottom, left + width + right, channels), dtype)
@@ -122,9 +120,9 @@ def dense_backward(dy, cache):
 def batch_norm(x, gamma, beta, *, running, training, momentum=0.99, epsilon=1e-3):
     """Normalise each channel: x̂ = (x - μ) / σ with σ = √(variance + ε), then y = γ x̂ + β.
 
-    In training μ and variance are the batch's (over images, and pixels if there are any): an image's output depends on
-    its companions. In inference they are running averages, which each training batch moves by a share 1 - momentum.
-    `x` is (n, ..., channels), the others (channels,); `running` is (mean, variance), which training changes in place.
+    In training μ and variance are the batch's, over images and pixels: an image's output depends on its companions. In
+    inference they are `running`, averages that each training batch moves, in place, by a share 1 - momentum. `x` is
+    (n, ..., channels), the others (channels,).
     """
     for array, name in zip((gamma, beta, *running), ("gamma", "beta", "mean", "variance"), strict=True):
         _check(array.shape == x.shape[-1:], f"{name} {x.shape[-1:]}, one value a channel of x", array.shape)
@@ -132,8 +130,8 @@ def batch_norm(x, gamma, beta, *, running, training, momentum=0.99, epsilon=1e-3
     if training:
         axes = tuple(range(x.ndim - 1))
         mean, variance = x.mean(axis=axes), x.var(axis=axes)
-        for average, value in zip(running, (mean, variance), strict=True):
-            average += (1 - momentum) * (value - average)
+        running[0][:] += (1 - momentum) * (mean - running[0])
+        running[1][:] += (1 - momentum) * (variance - running[1])
     sigma = np.sqrt(variance + epsilon)
     x_hat = (x - mean) / sigma
     return gamma * x_hat + beta, (x_hat, gamma, sigma, training)
@@ -226,10 +224,7 @@ def tanh_backward(dy, a):
 
 
 def dropout(x, *, rate, rng, training):
-    """In training, zero a share `rate` of values, drawn by the generator `rng`, and divide the others by 1 - rate.
-
-    That keeps the mean, so that inference, which returns x, has nothing to correct.
-    """
+    """In training, zero a share `rate` of values and divide the others by 1 - rate: it keeps the mean for inference."""
     _check(0 <= rate < 1, "0 <= rate < 1, the share of values to drop", rate)
     mask = ((rng.random(x.shape) >= rate) / (1 - rate)).astype(x.dtype) if training else np.ones(1, x.dtype)
     return x * mask, mask
@@ -255,10 +250,7 @@ def softmax_cross_entropy(logits, labels):
 
 
 def multiclass_hinge(scores, labels, delta=1.0):
-    """L = mean Σ_k≠label max(0, s_k - s_label + Δ), the loss of the support vector machine; arguments as above.
-
-    Each wrong class that is not yet Δ below the right one has gradient 1/n, the right one minus their sum; others none.
-    """
+    """L = mean Σ_k≠label max(0, s_k - s_label + Δ): a wrong class less than Δ below has gradient 1/n, the right -Σ."""
     _check_labels(scores, labels)
     right = np.arange(len(labels)), labels
     excess = np.maximum(scores - scores[right][:, None] + delta, 0)
@@ -353,13 +345,11 @@ def lenet(num_classes=10, *, seed=1, dtype="float32") -> list[Layer]:
 
     convolution, fully_connected = (conv2d, conv2d_backward), (dense, dense_backward)
     activation, pooling = Layer(relu, relu_backward), Layer(max_pool2d, max_pool2d_backward)
-    return [
-        *(learnt(convolution, 5, 5, 1, 6, padding="same"), activation, pooling),  # 28×28×6, then 14×14×6
-        *(learnt(convolution, 5, 5, 6, 16), activation, pooling),  # 10×10×16, then 5×5×16
-        Layer(flatten, flatten_backward),  # 400
-        *(learnt(fully_connected, 400, 120), activation, learnt(fully_connected, 120, 84), activation),
-        learnt(fully_connected, 84, num_classes),
-    ]
+    first = [learnt(convolution, 5, 5, 1, 6, padding="same"), activation, pooling]  # 28×28×6, then 14×14×6
+    second = [learnt(convolution, 5, 5, 6, 16), activation, pooling]  # 10×10×16, then 5×5×16
+    hidden = [learnt(fully_connected, 400, 120), activation, learnt(fully_connected, 120, 84), activation]
+    output = learnt(fully_connected, 84, num_classes)
+    return [*first, *second, Layer(flatten, flatten_backward), *hidden, output]
 
 
 def _check(holds, expected, received):
@@ -388,5 +378,4 @@ def _check_labels(scores, labels):
 def _see_pools(x, pool_size, stride, padding, fill=0.0):
     _check_rank(x, 4, "images x (images, height, width, channels)")
     _check(padding in ("valid", "same"), "padding 'valid' or 'same' in pooling", repr(padding))
-    stride = pool_size if stride is None else stride
-    return im2col(x, (pool_size, pool_size), stride=stride, padding=padding, fill=fill)
+    return im2col(x, (pool_size, pool_size), stride=stride or pool_size, padding=padding, fill=fill)

@@ -342,7 +342,7 @@ def test_intervals_print_what_they_draw():
 def test_intervals_of_claims_show_margin_and_one_seed_without_a_bar():
     claims = pd.DataFrame({"id": ["a", "b"], "effect": [0.02, -0.01], "low": [0.01, np.nan], "high": [0.03, np.nan]})
     claims = claims.assign(n=[5, 1], margin=0.01, verdict=["SUPPORTED", "INCONCLUSIVE"])
-    ax = plots.plot_intervals(claims, y="id", x="effect", hue="verdict", reference=0)
+    ax = plots.plot_intervals(claims, y="id", x="effect", reference=0)
     assert ax.get_xlabel() == "Difference in validation accuracy (percentage points)"
     assert [text.get_text() for text in ax.texts[:2]] == ["2.00 [1.00, 3.00]   n = 5", "−1.00   n = 1"]
     assert ax.patches[0].get_bbox().intervalx == pytest.approx([-1, 1])

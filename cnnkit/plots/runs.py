@@ -17,20 +17,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from pandas.api.types import is_numeric_dtype
 
 from cnnkit.lab.store import summarise
-from cnnkit.plots.style import (
-    GREY,
-    TRAINING_GREY,
-    add_caption,
-    add_legend,
-    check_frame,
-    groups,
-    heading,
-    is_accuracy,
-    label,
-    new_axes,
-    nice,
-    shown_scale,
-)
+from cnnkit.plots import style
 from cnnkit.plots.words import BAND_RUNS, POINT_RUNS, tell_band, tell_interval, tell_lost, tell_runs
 
 
@@ -44,28 +31,28 @@ def plot_curves(history, *, metric="accuracy", hue=None, ax=None):
     """
     splits = ["train", "val"] if f"val_{metric}" in history else [""]
     columns = [f"{split}_{metric}".strip("_") for split in splits]
-    history = check_frame(history, "run_id", "epoch", *columns, hue=hue)
+    history = style.check_frame(history, "run_id", "epoch", *columns, hue=hue)
     _check_seeds(history, "epoch", hue)
-    ax = new_axes(ax)
-    parts, counts, crosses = groups(history, hue), [], []
-    for part, style in parts.values():
+    ax = style.new_axes(ax)
+    parts, counts, crosses = style.groups(history, hue), [], []
+    for part, look in parts.values():
         sound = part[~_is_collapsed(part)]
         counts.append(sound["run_id"].nunique())
-        crosses.append((style["color"], _ends(part, columns[-1])))
-        solid = style | {"markevery": 1 + part["epoch"].nunique() // 12} | ({"linestyle": "-"} if splits[0] else {})
-        dashed = style | {"linestyle": "--", "marker": None} | ({} if hue else {"color": TRAINING_GREY})
+        crosses.append((look["color"], _ends(part, columns[-1])))
+        solid = look | {"markevery": 1 + part["epoch"].nunique() // 12} | ({"linestyle": "-"} if splits[0] else {})
+        dashed = look | {"linestyle": "--", "marker": None} | ({} if hue else {"color": style.TRAINING_GREY})
         for column, split in zip(columns, splits, strict=True):
             finite = sound[np.isfinite(sound[column])]
             _draw_mean(ax, finite, "epoch", column, dashed if split == "train" else solid)
             if split != "train" and 1 < counts[-1] <= POINT_RUNS:
                 for _, run in finite.groupby("run_id"):
-                    ax.plot(run["epoch"], run[column], color=style["color"], linewidth=0.6, alpha=0.45)
+                    ax.plot(run["epoch"], run[column], color=look["color"], linewidth=0.6, alpha=0.45)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    ax.set(xlabel="Epoch", ylabel=label(metric))
+    ax.set(xlabel="Epoch", ylabel=style.label(metric))
     ended, total = _finish_lines(ax, metric, crosses), history["run_id"].nunique()
-    add_legend(ax, parts, hue, double=len(splits) == 2)
+    style.add_legend(ax, parts, hue, double=len(splits) == 2)
     told = f"× {ended} of {total} runs ended early or collapsed" if ended else ""
-    add_caption(ax, tell_band(counts, metric, "thin lines"), told)
+    style.add_caption(ax, tell_band(counts, metric, "thin lines"), told)
     return ax
 
 
@@ -80,50 +67,50 @@ def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=Tru
             are as far apart as 80 and 90%; no error at all is drawn at half of the smallest one.
         chosen: Dict of a value of `hue` (None without one) to the x that was chosen: its mean gets a ring.
     """
-    runs = check_frame(runs, x, y, hue=hue)
+    runs = style.check_frame(runs, x, y, hue=hue)
     if not is_numeric_dtype(runs[x]) or (log_x and not (runs[x] > 0).all()):
         raise ValueError(
             f"Expected numbers in {x}, above 0 on a logarithmic axis. Received: {x}={runs[x].min()}. Pass log_x=False, "
             "or compare names with plot_intervals."
         )
-    if error and not is_accuracy(y):
+    if error and not style.is_accuracy(y):
         raise ValueError(f"Expected an accuracy, to draw its error. Received: {y!r}. Leave error out.")
     finished = _finished(runs, x, y, hue)
     least = -np.inf
     if error:
         finished[y] = 1 - finished[y]
         least = finished.loc[finished[y] > 0, y].min() / 2 if (finished[y] > 0).any() else 0.001
-    parts, counts, crosses = groups(finished, hue), [], []
-    rings = {nice(group): place for group, place in (chosen or {}).items()}
+    parts, counts, crosses = style.groups(finished, hue), [], []
+    rings = {style.nice(group): place for group, place in (chosen or {}).items()}
     for group, place in rings.items():
         if group not in parts or not np.isclose(parts[group][0][x], place).any():
             there = ", ".join(parts)
             raise ValueError(f"Expected runs of {group} at the chosen {x}={place}. Received: runs of {there}.")
-    ax = new_axes(ax)
+    ax = style.new_axes(ax)
     if error:
         ax.set_yscale("log")
-    for size, (group, (part, style)) in enumerate(parts.items()):
-        sound, colour = part[~part["lost"]], style["color"]
-        means = _draw_mean(ax, sound, x, y, style, least)
+    for size, (group, (part, look)) in enumerate(parts.items()):
+        sound, colour = part[~part["lost"]], look["color"]
+        means = _draw_mean(ax, sound, x, y, look, least)
         counts += means["n"].tolist()
         shown = sound[sound[x].isin(means.index[means["n"].between(2, POINT_RUNS)])]
         ax.plot(shown[x], shown[y].clip(least), "o", color=colour, ms=2.8, mew=0, alpha=0.55)
         crosses.append((colour, part.loc[part["lost"], x]))
         if group in rings:
             ring = means["mean"][np.isclose(means.index, rings[group])]
-            look = {"mfc": "none", "mec": colour, "mew": 1.5, "zorder": 5}
-            ax.plot(ring.index, ring, "o", ms=10 + 2 * size, **look)  # of each group one of its own size
+            bare = {"mfc": "none", "mec": colour, "mew": 1.5, "zorder": 5}
+            ax.plot(ring.index, ring, "o", ms=10 + 2 * size, **bare)  # of each group one of its own size
     if log_x:
         ax.set_xscale("log")
     values = sorted(runs[x].unique())
     if len(values) <= 8:
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xticks(values, [nice(value) for value in values])
-    ax.set(xlabel=label(x), ylabel=label(y, error=error))
+        ax.set_xticks(values, [style.nice(value) for value in values])
+    ax.set(xlabel=style.label(x), ylabel=style.label(y, error=error))
     lost = _finish_lines(ax, y, crosses, error)
-    add_legend(ax, parts, hue)
+    style.add_legend(ax, parts, hue)
     ringed = f"ring: the chosen {x.replace('_', ' ')}" if chosen else ""
-    add_caption(ax, tell_band(counts, y, "points"), ringed, tell_lost(runs, lost))
+    style.add_caption(ax, tell_band(counts, y, "points"), ringed, tell_lost(runs, lost))
     return ax
 
 
@@ -134,13 +121,13 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
         runs: DataFrame of one line a run. A cell's mean leaves diverged and collapsed runs out and counts them: `×1`.
         x, y, values: Column names of the settings across and upwards, and of the metric.
     """
-    runs = check_frame(runs, x, y, values)
+    runs = style.check_frame(runs, x, y, values)
     finished = _finished(runs, x, values, y)
-    finished[values] = finished[values].where(~finished["lost"]) * shown_scale(values)
+    finished[values] = finished[values].where(~finished["lost"]) * style.shown_scale(values)
     cells = finished.groupby([y, x], dropna=False).agg(
         mean=(values, "mean"), low=(values, "min"), high=(values, "max"), n=(values, "count"), lost=("lost", "sum")
     )
-    means, form = cells["mean"].unstack(), ".1f" if is_accuracy(values) else ".3g"
+    means, form = cells["mean"].unstack(), ".1f" if style.is_accuracy(values) else ".3g"
 
     def tell(cell):
         mean = f"{cell['mean']:{form}} " if cell["n"] else ""
@@ -148,24 +135,22 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
         return mean + (f"×{cell['lost']:.0f}" if cell["lost"] else "") + spread
 
     texts = cells.apply(tell, axis=1).unstack().fillna("")
-    ax = new_axes(ax, max(6.4, 2.2 + 0.85 * means.shape[1]), 1.6 + 0.55 * means.shape[0])
-    ticks = {"xticklabels": [*map(nice, means.columns)], "yticklabels": [*map(nice, means.index)]}
-    colours = "viridis_r" if "loss" in values else "viridis"
-    sns.heatmap(means, ax=ax, cmap=colours, linewidths=1, cbar_kws={"label": label(values)}, **ticks)
-    for (row, column), text in np.ndenumerate(texts.to_numpy()):
-        mean = means.iloc[row, column]
-        dark = np.isnan(mean) or sum(ax.collections[0].to_rgba(mean)[:3]) > 1.5  # dark ink on a bright or empty cell
-        ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", color="0.1" if dark else "w", fontsize=8)
-    ax.set_facecolor("0.95")
+    ax = style.new_axes(ax, max(6.4, 2.2 + 0.85 * means.shape[1]), 1.6 + 0.55 * means.shape[0])
+    colours = sns.color_palette("viridis_r" if "loss" in values else "viridis", as_cmap=True)
+    low, high = means.min().min(), means.max().max()
+    scale = {"cmap": colours.with_extremes(under="0.95"), "vmin": low, "vmax": high}  # grey: a cell without a mean
+    ticks = {"xticklabels": [*map(style.nice, means.columns)], "yticklabels": [*map(style.nice, means.index)]}
+    written = {"annot": texts, "fmt": "", "annot_kws": {"fontsize": 8}, "cbar_kws": {"label": style.label(values)}}
+    sns.heatmap(means.fillna(low - 1), ax=ax, linewidths=1, **scale, **ticks, **written)
     ax.invert_yaxis()
     ax.tick_params(length=0, rotation=0)
-    ax.set(xlabel=heading(runs, x), ylabel=heading(runs, y))
+    ax.set(xlabel=style.label(x), ylabel=style.label(y))
     told = f"mean and range, {tell_runs(cells.loc[cells['n'] > 0, 'n'])}"
-    add_caption(ax, told, tell_lost(runs, cells["lost"].sum()))
+    style.add_caption(ax, told, tell_lost(runs, cells["lost"].sum()))
     return ax
 
 
-def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", hue=None, reference=None, runs=None, ax=None):
+def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", reference=None, runs=None, ax=None):
     """Plot one line an arm: its mean or effect, its interval and its n, also in figures at the right.
 
     Args:
@@ -178,39 +163,36 @@ def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", hue=None, ref
             five has their range for its interval, up to twenty are small points below it, and diverged and collapsed
             ones are counted at the edge: `×2`. Without it every interval is the summary's.
     """
-    summary = check_frame(summary, y, x, "low", "high", "n", hue=hue).reset_index(drop=True)
-    ax = new_axes(ax, 7.2, 1.3 + (0.36 if runs is None else 0.46) * len(summary))
-    scale, told = shown_scale(metric), [f"95% Student-t interval, {tell_runs(summary['n'])}"]
+    summary = style.check_frame(summary, y, x, "low", "high", "n").reset_index(drop=True)
+    ax = style.new_axes(ax, 7.2, 1.3 + (0.36 if runs is None else 0.46) * len(summary))
+    scale, told, lost = style.shown_scale(metric), [f"95% Student-t interval, {tell_runs(summary['n'])}"], ""
+    colour = sns.color_palette("colorblind")[0]
     if runs is not None:
-        runs = check_frame(runs, y, metric)
+        runs = style.check_frame(runs, y, metric)
         runs = runs[runs[y].isin(summary[y])]
         finished, told = _finished(runs, None, metric), [tell_band(summary["n"], metric, "points")]
-        summary = _bound(summary, finished[~finished["lost"]], y, metric)
-    parts = {name: (part, style | {"linestyle": ""}) for name, (part, style) in groups(summary, hue).items()}
-    lost = 0
-    for part, style in parts.values():
-        middle = part[x] * scale
-        bars = np.nan_to_num([middle - part["low"] * scale, part["high"] * scale - middle])  # n = 1: a point, no bar
-        ax.errorbar(middle, part.index, xerr=bars, **style, capsize=3, markersize=6)
-        for row, arm in part[y].items() if runs is not None else ():
-            lost += _draw_points(ax, finished[finished[y] == arm], metric, row + 0.27, style["color"])
+        summary, lost = _bound(summary, finished[~finished["lost"]], y, metric), tell_lost(runs, finished["lost"].sum())
+        for row, arm in summary[y].items():
+            _draw_points(ax, finished[finished[y] == arm], metric, row + 0.27, colour)
+    middle, low, high = (summary[name] * scale for name in (x, "low", "high"))
+    bars = np.nan_to_num([middle - low, high - middle])  # n = 1: a point, no bar
+    ax.errorbar(middle, summary.index, xerr=bars, fmt="o", color=colour, mec="w", mew=0.7, capsize=3, markersize=6)
     beside = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small", "annotation_clip": False}
     for row, line in summary.iterrows():
         ax.annotate(tell_interval(line, x, metric), (1.02, row), **beside)
     if reference is not None:
-        ax.axvline(reference * scale, color=GREY, linewidth=1, zorder=0)
+        ax.axvline(reference * scale, color=style.GREY, linewidth=1, zorder=0)
         if "margin" in summary:
             margin, grey = summary["margin"] * scale, {"height": 1, "color": "0.92", "zorder": -1}
             ax.barh(summary.index, 2 * margin, left=reference * scale - margin, **grey)
             told.append("grey: the margin")
-    ax.set_yticks(summary.index, [nice(value) for value in summary[y]])
-    ax.set(ylim=(len(summary) - 0.4, -0.6), ylabel="", xlabel=label(metric, difference=reference == 0))
+    ax.set_yticks(summary.index, [style.nice(value) for value in summary[y]])
+    ax.set(ylim=(len(summary) - 0.4, -0.6), ylabel="", xlabel=style.label(metric, difference=reference == 0))
     ax.grid(axis="x", color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     sns.despine(ax=ax, left=True)
     ax.tick_params(axis="y", length=0)
-    add_legend(ax, parts, hue, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(parts))
-    add_caption(ax, "; ".join(told), "" if runs is None else tell_lost(runs, lost))
+    style.add_caption(ax, "; ".join(told), lost)
     return ax
 
 
@@ -252,32 +234,31 @@ def _bound(summary, runs, by, metric):
     spread = runs.groupby(by, dropna=False)[metric].agg(["min", "max"]).reindex(summary[by]).set_axis(summary.index)
     few = summary["n"].between(2, BAND_RUNS - 1)
     low, high = summary["low"].mask(few, spread["min"]), summary["high"].mask(few, spread["max"])
-    if is_accuracy(metric):
+    if style.is_accuracy(metric):
         low, high = low.clip(lower=0), high.clip(upper=1)
     elif "loss" in metric:  # the lowest run rather than 0, which a logarithmic axis does not have
         low = low.clip(lower=spread["min"])
     return summary.assign(low=low, high=high)
 
 
-def _draw_mean(ax, frame, x, y, style, least=-np.inf):
+def _draw_mean(ax, frame, x, y, look, least=-np.inf):
     """Draw the mean and its band, nothing below `least`, and return them: a frame with `mean, low, high, n` by x."""
     means = _bound(summarise(frame, x, y), frame, x, y).set_index(x)
     means[["mean", "low", "high"]] = means[["mean", "low", "high"]].clip(lower=least)
-    ax.plot(means.index, means["mean"], **style)
-    ax.fill_between(means.index, means["low"], means["high"], color=style["color"], alpha=0.14, linewidth=0)
+    ax.plot(means.index, means["mean"], **look)
+    ax.fill_between(means.index, means["low"], means["high"], color=look["color"], alpha=0.14, linewidth=0)
     return means
 
 
 def _draw_points(ax, runs, metric, height, color):
-    """Draw an arm's single runs as points, count the lost ones at the worse edge, and return how many these are."""
-    values, lost = runs.loc[~runs["lost"], metric] * shown_scale(metric), runs["lost"].sum()
+    """Draw an arm's single runs as points, and count the lost ones at the worse edge."""
+    values, lost = runs.loc[~runs["lost"], metric] * style.shown_scale(metric), runs["lost"].sum()
     if len(values) <= POINT_RUNS:
         ax.plot(values, np.full(len(values), height), "o", color=color, ms=3, mew=0, alpha=0.55)
     if lost:
         edge, side = (0.99, "right") if "loss" in metric else (0.01, "left")
         place = {"transform": ax.get_yaxis_transform(), "ha": side, "va": "center"}
         ax.text(edge, height, f"×{lost}", color=color, weight="bold", fontsize="small", **place)
-    return lost
 
 
 def _finish_lines(ax, metric, crosses, error=False):
@@ -296,7 +277,7 @@ def _finish_lines(ax, metric, crosses, error=False):
     if error:  # low and high are decades
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low > 1.5 else (1, 1.5, 2, 3, 5, 7)))
         ax.yaxis.set_minor_formatter("")
-    if is_accuracy(metric):  # the room of crosses may reach beyond what is possible, the figures need not
+    if style.is_accuracy(metric):  # the room of crosses may reach beyond what is possible, the figures need not
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}" if -1e-9 < share < 1 + 1e-9 else "")
     ax.grid(color="0.92", linewidth=0.8)
     sns.despine(ax=ax)

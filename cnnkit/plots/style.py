@@ -48,18 +48,18 @@ def add_caption(ax, *lines):
     ax.annotate("\n".join(filter(None, lines)), (0.5, 0), xycoords=ax.xaxis.label, **below, fontsize=8, color=GREY)
 
 
-def add_legend(ax, parts, hue, *, double=False, **options):
+def add_legend(ax, parts, hue, *, double=False):
     """Name the groups of `groups`, if `hue` made any, and the two lines of a double curve."""
     first, own = next(iter(parts.values()))
-    look = {"linestyle": "-"} if double else {}
-    handles = [Line2D([], [], **(style | look), label=group) for group, (_, style) in parts.items() if hue]
+    solid = {"linestyle": "-"} if double else {}
+    handles = [Line2D([], [], **(style | solid), label=group) for group, (_, style) in parts.items() if hue]
     if double:
         colours = (GREY, GREY) if hue else (TRAINING_GREY, own["color"])
         for name, colour, line in zip(("training", "validation"), colours, ("--", "-"), strict=True):
             handles.append(Line2D([], [], color=colour, linestyle=line, label=name))
+    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "title": heading(first, hue)} if hue else {}
     if handles:
-        beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "title": heading(first, hue)} if hue else {}
-        ax.legend(handles=handles, frameon=False, **(beside | options))
+        ax.legend(handles=handles, frameon=False, **beside)
 
 
 def is_accuracy(metric):
