@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cnnkit.evidence import claims
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Findings, Times
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Findings, Times, Trials
 from cnnkit.lab import store
 from cnnkit.lab.config import RunConfig
 
@@ -287,3 +287,25 @@ def test_a_level_too_low_to_believe_is_told(found):
         assert "a bug until explained" in " ".join(found.notes())
     finally:
         object.__setattr__(plan.comparison, "level", None)
+
+
+def test_a_trial_of_three_training_seeds_waits_for_all_its_runs(results_root):
+    config = NETWORKS.base.replace(model="mlp")
+    runs = [config.replace(seed=seed) for seed in (1, 2, 3)]
+
+    def train(profile, client, refresh):
+        for one in runs[:2]:
+            store.stage(row(one), lines([row(one)]).drop(columns="run_id"), "tiny")
+        store.rebuild("tiny")
+        return pd.DataFrame({"trial": [1, 2], "run_id": config.run_id, "score": 0.9})  # proposed twice
+
+    words = {"answer": lambda found: "Found.", "tabulate": None, "draw": None, "seeds": {"smoke": (1, 2, 3)}}
+    trials = Trials("tiny", "Which is best?", train, **words)
+    trials.train("smoke", None, False)
+    found = trials.read("smoke")
+    assert found.missing == runs[2:] and set(found.configs) == {one.run_id for one in runs}
+    assert "being measured again" in found.answer() and len(found.runs) == 2 and len(found.history) == 6
+    store.stage(row(runs[2]), lines([row(runs[2])]).drop(columns="run_id"), "tiny")
+    store.rebuild("tiny")
+    found = trials.read("smoke")
+    assert found.complete and found.answer() == "Found." and len(found.trials) == 2 and found.notes() == []

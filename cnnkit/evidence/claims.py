@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-ERROR = 0.05
+ERROR = 0.05  # what the intervals of all looks together may miss
 LEAST_RATES, LEAST_SEEDS, MOST_SEEDS, MOST_NEEDED = 5, 5, 20, 1000
 MOST_LOST = 0.1  # of the pairs may be lost to collapse
 COLUMNS = ["id", "ledger", "text", "source", "experiment", "effect", "low", "high", "n", "unit", "margin", "verdict"]
 COLUMNS += ["reading", "p", "q", "flips", "looks", "collapsed", "needed", "conditions", "reason"]
-DECIDED = ("SUPPORTED", "REFUTED")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,16 +81,13 @@ def choose_rate(scores):
     Raises:
         Undecided: If no rate has all its runs.
     """
-    if scores.isna().any(axis=1).all():
+    sound = scores.notna().all(axis=1)
+    if not sound.any():
         raise Undecided("at every learning rate a tuning run diverged or failed")
-    values = scores.where(scores.notna().all(axis=1), -1e3).to_numpy()
+    values = scores.where(sound, -1e3).to_numpy()
     chosen, best = int(_choose(values)), int(values.mean(axis=1).argmax())
-    return {
-        "learning_rate": scores.index[chosen],
-        "tried": len(scores),
-        "at_edge": best in (0, len(scores) - 1),
-        "same_again": _share_of_choices(values, chosen),
-    }
+    choice = {"learning_rate": scores.index[chosen], "tried": len(scores), "at_edge": best in (0, len(scores) - 1)}
+    return choice | {"same_again": _share_of_choices(values, chosen)}
 
 
 def _choose(values):
@@ -114,16 +110,16 @@ def _share_of_choices(values, chosen, draws=1000):
     return float((_choose(again) == chosen).mean())
 
 
-def plan_seeds(deviation, margin, error=ERROR, most=MOST_SEEDS):
-    """Return the smallest number of seeds whose expected half-width is at most the margin, between 5 and `most`.
+def plan_seeds(deviation, margin, error=ERROR, least=LEAST_SEEDS, most=MOST_SEEDS):
+    """Return how many seeds, from `least` to `most`, make the interval's expected half-width at most the margin.
 
     Args:
-        deviation: Float, the standard deviation of the paired difference; NaN plans the most.
-        margin: Float, in the same units.
+        deviation: Float, of the paired difference, in the margin's units; NaN plans the most.
+        margin: Float.
         error: Float, what the interval may miss.
-        most: Integer, the largest number.
+        least, most: Integers; the most where even these are not enough.
     """
-    counts = np.arange(LEAST_SEEDS, most + 1)
+    counts = np.arange(least, most + 1)
     enough = stats.t.ppf(1 - error / 2, counts - 1) * deviation / np.sqrt(counts) <= margin
     return int(counts[enough.argmax()] if enough.any() else most)
 
@@ -139,25 +135,16 @@ def find_collapsed(rows):
     return near | (rows["status"] == "diverged")
 
 
-def share_interval(count, n, error=ERROR):
-    """Return the Clopper–Pearson interval `(low, high)` of a share, `count` of `n`."""
-    interval = stats.binomtest(int(count), int(n)).proportion_ci(1 - error, method="exact")
-    return interval.low, interval.high
-
-
 def decide(claim, rows, history, *, looks=1):
-    """Return the verdict on a claim from fresh runs.
+    """Return the verdict on a claim from fresh runs: a dict with columns of `claims.csv`.
 
     Args:
-        claim: A `Claim`.
+        claim: A `Claim`; effect and interval are in its metric's units, or a ratio.
         rows: DataFrame of the fresh runs of all arms, with `arm` and `seed`; the same seeds for each arm.
         history: DataFrame of their epochs.
         looks: Integer, how often the seeds are looked at: each look decides at its share of the error.
-    Returns:
-        Dict with the columns of `claims.csv` but `q` and `experiment`; effect and interval in the metric's units, or as
-        a ratio.
     Raises:
-        ValueError: If two arms are the same runs, or have identical histories: then they do not differ at all.
+        ValueError: If two arms have identical histories: then they do not differ at all.
     """
     row = {name: getattr(claim, name) for name in ("id", "ledger", "text", "source", "margin", "unit")}
     row |= {"n": 0, "verdict": "INCONCLUSIVE", "reading": "", "looks": looks}
@@ -166,43 +153,35 @@ def decide(claim, rows, history, *, looks=1):
         collapsed = pd.DataFrame({name: arm["collapsed"] for name, arm in arms.items()})
         row["collapsed"] = f"{collapsed.to_numpy().sum()} of {collapsed.size}"
         if claim.metric == "collapsed":
-            return row | _decide_collapse(claim, arms, looks)
+            return row | _decide_collapse(claim, collapsed, ERROR / looks, looks)
         lost = collapsed.any(axis=1)
         if lost.mean() > MOST_LOST:
             raise Undecided(f"{lost.sum()} of {len(lost)} pairs are lost to collapse")
-        arms = {name: arm[~lost] for name, arm in arms.items()}
-        effects, censored = _effects(claim, arms, history)
-        return row | _decide_effects(claim, effects, censored, _step(claim, rows), looks)
+        effects, censored = _effects(claim, {name: arm[~lost] for name, arm in arms.items()}, history)
+        return row | _decide_effects(claim, effects, censored, rows["test_images"].min(), looks)
     except Undecided as why:
         return row | {"reason": str(why)}
 
 
-def adjust(table):
-    """Return the verdicts of the book with `q`, the Benjamini–Hochberg value over all claims that seeds decide.
-
-    A verdict with q above 0.05 is INCONCLUSIVE and says so.
-    """
-    table = table.reindex(columns=COLUMNS).astype({"q": float})
-    tested = table["p"].notna()
-    if tested.any():
-        table.loc[tested, "q"] = stats.false_discovery_control(table.loc[tested, "p"].astype(float))
-    weak = table["verdict"].isin(DECIDED) & (table["q"] > ERROR)
-    why = f"; but q is above {ERROR} over the {tested.sum()} claims that are tested"
-    table.loc[weak, "reason"] += why
-    table.loc[weak, ["verdict", "reading"]] = ["INCONCLUSIVE", ""]
-    return table
-
-
 def as_table(rows):
-    """Return verdicts, as `decide` gives them, as the frame of `claims.csv`, sorted and adjusted.
+    """Return verdicts, as `decide` gives them, as the sorted frame of `claims.csv`.
+
+    `q` is the Benjamini–Hochberg value over all claims that seeds decide; above 0.05 a verdict is INCONCLUSIVE.
 
     Raises:
         ValueError: If an id occurs twice.
     """
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"q": float})
     if len(twice := table[table["id"].duplicated()]):
         raise ValueError(f"Expected a claim's id only once. Received: {', '.join(twice['id'])} twice. Rename one.")
-    return adjust(table.sort_values(["ledger", "id"], ignore_index=True))
+    table = table.sort_values(["ledger", "id"], ignore_index=True)
+    tested = table["p"].notna()
+    if tested.any():
+        table.loc[tested, "q"] = stats.false_discovery_control(table.loc[tested, "p"].astype(float))
+    weak = table["verdict"].isin(["SUPPORTED", "REFUTED"]) & (table["q"] > ERROR)
+    table.loc[weak, "reason"] += f"; but q is above {ERROR} over the {tested.sum()} claims that are tested"
+    table.loc[weak, ["verdict", "reading"]] = ["INCONCLUSIVE", ""]
+    return table
 
 
 def flip_signs(effects, margin):
@@ -216,38 +195,35 @@ def flip_signs(effects, margin):
 
 
 def _arms(claim, rows, history):
-    """Return the fresh rows of every arm by seed, `collapsed` marked, having checked that they pair."""
+    """Return the fresh rows of every arm by seed, `collapsed` marked, having checked that they pair and differ."""
     if not len(rows):
         raise Undecided("being measured again: its runs are not all there")
     rows = rows.assign(collapsed=find_collapsed(rows))
     arms = {name: rows[rows["arm"] == name].set_index("seed").sort_index() for name in claim.arms}
-    seeds = list(arms[claim.better].index)
+    better, worse = arms[claim.better], arms[claim.worse]
     for name, arm in arms.items():
-        if list(arm.index) != seeds:
-            raise Undecided(f"the seeds are not paired: {seeds} of {claim.better}, {list(arm.index)} of {name}")
+        if list(arm.index) != list(better.index):
+            theirs = f"{list(better.index)} of {claim.better}, {list(arm.index)} of {name}"
+            raise Undecided(f"the seeds are not paired: {theirs}")
         if failed := (arm["status"] == "failed").sum():
             raise Undecided(f"{failed} of {len(arm)} runs of {name} failed")
-    if len(seeds) < 2:
-        raise Undecided(f"{len(seeds)} fresh seed(s): an interval needs at least two")
-    if claim.better != claim.worse:
-        _check_differ(claim, arms, history)
-    return arms
-
-
-def _check_differ(claim, arms, history):
-    better, worse = arms[claim.better], arms[claim.worse]
+    if len(better) < 2:
+        raise Undecided(f"{len(better)} fresh seed(s): an interval needs at least two")
+    if claim.better == claim.worse:
+        return arms
     if list(better["run_id"]) == list(worse["run_id"]):
         raise Undecided("both arms came to the same runs")
     lines = history.drop(columns=["run_id", "seconds"])
-    for seed in better.index:
-        ids = [arm.at[seed, "run_id"] for arm in (better, worse)]
+    # Runs that diverge at once may well look alike: only what trained can show that a field does nothing.
+    for seed in better.index[better["status"] == "completed"]:
+        ids = [better.at[seed, "run_id"], worse.at[seed, "run_id"]]
         one, other = (lines[history["run_id"] == run_id].reset_index(drop=True) for run_id in ids)
-        # Runs that diverge at once may well look alike: only what trained can show that a field does nothing.
-        if len(one) and one.equals(other) and better.at[seed, "status"] == "completed":
+        if len(one) and one.equals(other):
             raise ValueError(
                 f"Expected two arms that differ for the claim {claim.id}. Received: runs {ids[0]} and {ids[1]} "
                 f"(seed {seed}) with one history. The field that should set them apart does nothing."
             )
+    return arms
 
 
 def _effects(claim, arms, history):
@@ -259,8 +235,8 @@ def _effects(claim, arms, history):
             read = [_values(claim, arms[name], metric, history) for name, metric in zip(pair, metrics, strict=True)]
             (better, first), (worse, second) = read
             censored += (first, second)
-            if claim.ratio and min(better.min(), worse.min()) <= 0:
-                raise Undecided(f"a ratio needs {claim.unit} above 0, and {min(better.min(), worse.min()):g} is not")
+            if claim.ratio and (least := min(better.min(), worse.min())) <= 0:
+                raise Undecided(f"a ratio needs {claim.unit} above 0, and {least:g} is not")
             effects += sign * (np.log(better / worse) if claim.ratio else better - worse)
     return (-effects if claim.lower_is_better or claim.target else effects), censored
 
@@ -268,8 +244,8 @@ def _effects(claim, arms, history):
 def _values(claim, arm, metric, history):
     """Return the metric by seed, and how many of the values are censored."""
     if claim.target is None:
-        if arm[metric].isna().any():
-            raise Undecided(f"{metric} is missing of {arm[metric].isna().sum()} runs")
+        if missing := arm[metric].isna().sum():
+            raise Undecided(f"{metric} is missing of {missing} runs")
         return arm[metric], 0
     column, level = claim.target
     unit = {"epochs": "epoch", "seconds": "seconds"}[metric]
@@ -280,74 +256,63 @@ def _values(claim, arm, metric, history):
     return first.fillna(end), int(first.isna().sum())
 
 
-def _step(claim, rows):
-    """Return the deviation that counting whole images alone gives a difference of accuracies; 0 for other metrics."""
-    images = rows["test_images"].min() if "test_images" in rows and claim.unit == "test_accuracy" else np.inf
-    return 1 / images / np.sqrt(6)
-
-
-def _decide_effects(claim, effects, censored, step, looks):
-    n, mean = len(effects), effects.mean()
-    deviation = max(effects.std(), step)  # equal differences are no proof that all others would be
+def _decide_effects(claim, effects, censored, images, looks):
+    n, mean, scale = len(effects), effects.mean(), np.exp if claim.ratio else float
+    counting = 1 / images / np.sqrt(6) if claim.unit == "test_accuracy" else 0.0  # in whole images
+    deviation = max(effects.std(), counting)  # equal differences are no proof that all others would be
     error, margin = deviation / np.sqrt(n), np.log(claim.margin) if claim.ratio else claim.margin
     half = stats.t.ppf(1 - ERROR / looks / 2, n - 1) * error
-    low, high, scale = mean - half, mean + half, np.exp if claim.ratio else float
-    distance = abs(mean - margin)
+    low, high, distance = mean - half, mean + half, abs(mean - margin)
     with np.errstate(divide="ignore"):
         p = min(1.0, looks * 2 * stats.t.sf(np.divide(distance, error), n - 1)) if distance else 1.0
-    verdict = dict(zip(("verdict", "reading", "reason"), _verdict(low, high, margin, *censored), strict=True))
+    verdict = _verdict(low, high, margin, *censored)
     verdict |= {"effect": scale(mean), "low": scale(low), "high": scale(high), "n": n, "p": p}
     verdict["flips"] = flip_signs(effects, margin)
-    if verdict["verdict"] == "INCONCLUSIVE" and not censored.any():
-        counts = np.arange(2, MOST_NEEDED + 1)
-        enough = stats.t.ppf(1 - ERROR / looks / 2, counts - 1) * deviation / np.sqrt(counts) < distance
-        verdict["needed"] = int(counts[enough.argmax()]) if enough.any() else np.nan
+    if verdict["verdict"] == "INCONCLUSIVE" and distance and not censored.any():
+        needed = plan_seeds(deviation, distance, ERROR / looks, least=2, most=MOST_NEEDED + 1)
+        verdict["needed"] = needed if needed <= MOST_NEEDED else np.nan
     return verdict
 
 
 def _verdict(low, high, margin, better_censored=0, worse_censored=0):
     """A run that never got there took longer than its end: with such runs an effect is known on one side only."""
-    if better_censored and worse_censored:
-        return "INCONCLUSIVE", "", f"runs of both never reached the target ({better_censored} and {worse_censored})"
-    if low > margin and not better_censored:
-        return "SUPPORTED", "", "the interval lies above the margin"
-    if high < margin and not worse_censored:
-        if high < -margin or (margin == 0 and high < 0):
-            return "REFUTED", "opposite", "the interval lies below minus the margin"
-        if low > -margin and not better_censored:
-            return "REFUTED", "no difference", "the interval lies inside the margin"
-        return "REFUTED", "no better", "the interval lies below the margin"
-    censored = better_censored or worse_censored
-    return (
-        "INCONCLUSIVE",
-        "",
-        "runs are censored on the side that decides" if censored else "the interval holds the margin",
+    one, both = better_censored or worse_censored, better_censored and worse_censored
+    never = f"runs of both never reached the target ({better_censored} and {worse_censored})"
+    supported, refuted = low > margin and not better_censored, high < margin and not worse_censored
+    readings = (
+        (both, "INCONCLUSIVE", "", never),
+        (supported, "SUPPORTED", "", "the interval lies above the margin"),
+        (refuted and high < -margin, "REFUTED", "opposite", "the interval lies below minus the margin"),
+        (refuted and low > -margin and not one, "REFUTED", "no difference", "the interval lies inside the margin"),
+        (refuted, "REFUTED", "no better", "the interval lies below the margin"),
+        (one, "INCONCLUSIVE", "", "runs are censored on the side that decides"),
+        (True, "INCONCLUSIVE", "", "the interval holds the margin"),
     )
+    words = next(words for holds, *words in readings if holds)
+    return dict(zip(("verdict", "reading", "reason"), words, strict=True))
 
 
-def _decide_collapse(claim, arms, looks):
+def _decide_collapse(claim, collapsed, error, looks):
     """Decide how many more runs of worse collapse, by the interval of a difference of shares.
 
     Source: Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10.
     """
-    (better, n), (worse, _) = ((int(arms[name]["collapsed"].sum()), len(arms[name])) for name in claim.arms)
+    n, counts = len(collapsed), [int(collapsed[name].sum()) for name in (claim.better, claim.worse)]
+    better, worse = (count / n for count in counts)
+    effect = (counts[1] - counts[0]) / n
 
     def interval(error):
-        of_better, of_worse = (
-            stats.binomtest(count, n).proportion_ci(1 - error, method="wilson") for count in (better, worse)
-        )
-        down = np.hypot(worse / n - of_worse.low, of_better.high - better / n)
-        up = np.hypot(of_worse.high - worse / n, better / n - of_better.low)
-        return (worse - better) / n - down, (worse - better) / n + up
-
-    low, high = interval(ERROR / looks)
-    effect, side = (worse - better) / n, 0 if (worse - better) / n > claim.margin else 1
+        shares = [stats.binomtest(count, n).proportion_ci(1 - error, method="wilson") for count in counts]
+        down = np.hypot(worse - shares[1].low, shares[0].high - better)
+        return effect - down, effect + np.hypot(shares[1].high - worse, better - shares[0].low)
 
     def beyond(error):
-        return (interval(error)[side] - claim.margin) * (1 if side == 0 else -1)
+        low, high = interval(error)
+        return low - claim.margin if effect > claim.margin else claim.margin - high
 
-    tiny, whole = 1e-9, 1 - 1e-9
-    decided = beyond(whole) > 0
-    p = optimize.brentq(beyond, tiny, whole) if decided and beyond(tiny) < 0 else tiny if decided else 1.0
-    verdict = dict(zip(("verdict", "reading", "reason"), _verdict(low, high, claim.margin), strict=True))
+    low, high = interval(error)
+    p, tiny, whole = 1.0, 1e-9, 1 - 1e-9
+    if beyond(whole) > 0:  # p is the error at which the interval ends at the margin
+        p = optimize.brentq(beyond, tiny, whole) if beyond(tiny) < 0 else tiny
+    verdict = _verdict(low, high, claim.margin)
     return verdict | {"effect": effect, "low": low, "high": high, "n": n, "p": min(1.0, looks * p)}

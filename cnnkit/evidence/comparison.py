@@ -73,16 +73,22 @@ class Comparison:
         return tuple(name.strip() for name in self.by.split(","))
 
     @functools.cached_property
+    def followers(self):
+        """Dict of the arms whose rate follows another's to `Times`."""
+        own = {arm: fields.get("learning_rate") for arm, fields in self.arms.items()}
+        return {arm: rate for arm, rate in own.items() if isinstance(rate, Times)}
+
+    @functools.cached_property
     def configs(self):
         """Dict of arm to its `RunConfig`, but for learning rate and seed where these are chosen."""
-        own = {arm: {k: v for k, v in fields.items() if not isinstance(v, Times)} for arm, fields in self.arms.items()}
-        return {arm: self.base.replace(**fields) for arm, fields in own.items()}
+        open_ = {arm: {"learning_rate": self.base.learning_rate} for arm in self.followers}
+        return {arm: self.base.replace(**fields | open_.get(arm, {})) for arm, fields in self.arms.items()}
 
     def rates_of(self, arm):
         """Return the learning rates that an arm tries, rising; empty where it has its own."""
         if "learning_rate" in self.arms[arm]:
             return ()
-        return tuple(sorted(self.rates[arm] if isinstance(self.rates, dict) else self.rates))
+        return tuple(sorted(self.rates.get(arm, ()) if isinstance(self.rates, dict) else self.rates))
 
     def small(self, rates=2, seeds=2, **changes):
         """Return this comparison in smoke: the base changed, `rates` learning rates an arm, one tuning seed, no looks.
@@ -92,7 +98,10 @@ class Comparison:
             seeds: Integer, fresh seeds.
             **changes: Fields of the base, e.g. `dataset="digits", epochs=2`; an arm's own fields win.
         """
-        few = {arm: _middle(self.rates_of(arm), rates) for arm in self.arms}
+        few = {}
+        for arm in self.arms:
+            first = max(0, (len(self.rates_of(arm)) - rates) // 2)
+            few[arm] = self.rates_of(arm)[first : first + rates]
         how = {"tuning_seeds": (1,), "seeds": seeds, "longer_seeds": 0, "looks": 1, "tuned_with": {}, "level": None}
         return dataclasses.replace(self, base=self.base.replace(**changes), rates=few, **how)
 
@@ -121,25 +130,22 @@ class Plan:
 
     def __init__(self, comparison, rows, history):
         self.comparison, self.history = comparison, history
-        self.configs, self.choices, self.undecided, self.seeds, self.first = {}, {}, {}, [], 0
-        stored, entries = rows.drop_duplicates("run_id").set_index("run_id", drop=False), []
+        self.choices, self.undecided, self.seeds, self.first = {}, {}, [], 0
+        stored, asked = rows.drop_duplicates("run_id").set_index("run_id", drop=False), []
         for stage in (self._tune, self._confirm, self._look_again, self._run_longer):
-            for config, arm, role in stage():
-                self.configs[config.run_id] = config
-                entries.append((config.run_id, arm, role))
+            asked += stage()
+            self.configs = {config.run_id: config for config, *_ in asked}
             self.missing = [config for run_id, config in self.configs.items() if run_id not in stored.index]
-            known = [entry for entry in entries if entry[0] in stored.index]
-            self.rows = self._labelled(stored.loc[[entry[0] for entry in known]], known)
+            self.rows = self._labelled(stored, [one for one in asked if one[0].run_id in stored.index])
             if self.missing:
                 break
 
-    def _labelled(self, rows, entries):
-        rows = rows.reset_index(drop=True)
-        rows = rows.assign(arm=[arm for _, arm, _ in entries], role=[role for *_, role in entries], collapsed=False)
+    def _labelled(self, stored, asked):
+        rows = stored.loc[[config.run_id for config, *_ in asked]].reset_index(drop=True)
+        rows = rows.assign(arm=[arm for _, arm, _ in asked], role=[role for *_, role in asked], collapsed=False)
         for place, name in enumerate(self.comparison.names):
             rows[name] = [arm.split(", ")[place] for arm in rows["arm"]]
-        fresh = rows["role"] == "fresh"
-        if fresh.any():
+        if (fresh := rows["role"] == "fresh").any():
             rows.loc[fresh, "collapsed"] = claims.find_collapsed(rows[fresh])
         return rows
 
@@ -167,64 +173,70 @@ class Plan:
         return {"epochs": epochs, "change": change, "low": low, "high": high, "n": len(longer)}
 
     def _tune(self):
-        for seed in self.comparison.tuning_seeds:  # a seed of every rate before the next: the curves show early
-            for arm, config in self.comparison.configs.items():
-                if isinstance(self.comparison.arms[arm].get("learning_rate"), Times):
-                    continue
-                for rate in self.comparison.rates_of(arm) or (config.learning_rate,):
-                    yield config.replace(learning_rate=rate, seed=seed, **self.comparison.tuned_with), arm, "tuning"
+        return [
+            (config.replace(learning_rate=rate, seed=seed, **self.comparison.tuned_with), arm, "tuning")
+            for seed in self.comparison.tuning_seeds  # a seed of every rate before the next: the curves show early
+            for arm, config in self.comparison.configs.items()
+            if arm not in self.comparison.followers
+            for rate in self.comparison.rates_of(arm) or (config.learning_rate,)
+        ]
 
     def _confirm(self):
         self._choose()
         self.first = self.comparison.seeds or self._planned()
-        self.seeds = _fresh_seeds(self.comparison.block, self.first)
-        yield from self._at_rates(self.seeds)
+        self.seeds = self._block(self.first)
+        return self._chosen("fresh", self.seeds, self.comparison.configs)
 
     def _look_again(self):
         if self.comparison.looks == 2:
             verdicts = [self._verdict(claim, self.of_role("fresh")) for claim in self.comparison.claims]
-            needed = max((v.get("needed", 0) for v in verdicts if v.get("needed", 0) > self.first), default=self.first)
-            self.seeds = _fresh_seeds(self.comparison.block, int(min(needed, max(self._most(), self.first))))
-            yield from self._at_rates(self.seeds[self.first :])
+            needed = [verdict["needed"] for verdict in verdicts if verdict.get("needed", 0) > self.first]
+            self.seeds = self._block(min(max(needed, default=self.first), max(self._most(), self.first)))
+        return self._chosen("fresh", self.seeds[self.first :], self.comparison.configs)
 
     def _run_longer(self):
-        arm = self.comparison.control
-        if self._rate(arm) is not None:
-            config = self.comparison.configs[arm]
-            config = config.replace(learning_rate=self._rate(arm), epochs=2 * config.epochs)
-            for seed in self.seeds[: self.comparison.longer_seeds]:
-                yield config.replace(seed=seed), arm, "longer"
+        control, seeds = self.comparison.control, self.seeds[: self.comparison.longer_seeds]
+        config = self.comparison.configs[control]
+        return self._chosen("longer", seeds, {control: config.replace(epochs=2 * config.epochs)})
 
-    def _at_rates(self, seeds):
-        for seed in seeds:
-            for arm, config in self.comparison.configs.items():
-                if self._rate(arm) is not None:
-                    yield config.replace(learning_rate=self._rate(arm), seed=seed), arm, "fresh"
+    def _block(self, count):
+        first = 101 + BLOCK * (self.comparison.block - 1)
+        return list(range(first, first + count))
+
+    def _chosen(self, role, seeds, configs):
+        """Return the runs of arms (a dict to `RunConfig`) at the rates that were chosen, where one was."""
+        rates = {arm: rate for arm in configs if (rate := self._rate(arm)) is not None}
+        return [
+            (configs[arm].replace(learning_rate=rate, seed=seed), arm, role)
+            for seed in seeds
+            for arm, rate in rates.items()
+        ]
 
     def _choose(self):
         tuning = self.of_role("tuning")
         tuning = tuning.assign(val_score=tuning["val_score"].where(tuning["status"] == "completed"))
         scores = tuning.set_index(["arm", "learning_rate", "seed"])["val_score"].unstack().sort_index()
         self.scores = {arm: scores.loc[arm] for arm in scores.index.unique("arm")}
-        for arm in self.comparison.arms:
-            if not self.comparison.rates_of(arm):
-                continue
+        for arm in filter(self.comparison.rates_of, self.comparison.arms):
             try:
                 self.choices[arm] = choice = claims.choose_rate(self.scores[arm])
-                if choice["tried"] < claims.LEAST_RATES:
-                    wanted = f"the protocol asks for {claims.LEAST_RATES}"
-                    raise Undecided(f"{choice['tried']} learning rates tried for {arm}: {wanted}")
-                if choice["at_edge"]:
-                    raise Undecided(f"the best learning rate of {arm} is at the edge of its grid")
             except Undecided as why:
                 self.undecided[arm] = str(why)
+                continue
+            if choice["tried"] < (least := claims.LEAST_RATES):
+                words = f"{choice['tried']} learning rates tried for {arm}: the protocol asks for {least}"
+                self.undecided[arm] = words
+            elif choice["at_edge"]:
+                self.undecided[arm] = f"the best learning rate of {arm} is at the edge of its grid"
 
     def _rate(self, arm):
         """Return an arm's learning rate, or None where none could be chosen."""
+        if arm in self.comparison.followers:
+            times = self.comparison.followers[arm]
+            leader = self._rate(times.arm)
+            return leader and times.factor * leader
         own = self.comparison.arms[arm].get("learning_rate")
-        if isinstance(own, Times):
-            return None if self._rate(own.arm) is None else own.factor * self._rate(own.arm)
-        return self.choices.get(arm, {}).get("learning_rate") if own is None else own
+        return self.choices.get(arm, {}).get("learning_rate", own)
 
     def _planned(self):
         """Return how many seeds the claim that needs most of them asks for, from the deviations of the tuning runs."""
@@ -232,31 +244,26 @@ class Plan:
         for claim in self.comparison.claims:
             margin = np.log(claim.margin) if claim.ratio else claim.margin
             if claim.unit.endswith("accuracy") and margin > 0:
-                counts.append(claims.plan_seeds(self._deviation(claim), margin, error, self._most()))
+                counts.append(claims.plan_seeds(self._deviation(claim), margin, error, most=self._most()))
         return max(counts, default=claims.LEAST_SEEDS)
 
     def _deviation(self, claim):
         """Return the standard deviation over tuning seeds of the claim's difference, in validation accuracy."""
         signs = dict.fromkeys(claim.arms, 0)
-        for sign, pair in ((1, (claim.better, claim.worse)), (-1, claim.beside)):
-            for side, arm in zip((sign, -sign), pair, strict=False):
-                signs[arm] += side
-        scores = [s * self.scores[arm].loc[self._rate(arm)] for arm, s in signs.items() if self._is_tuned(arm)]
-        return sum(scores).std() if len(scores) == len(signs) else np.nan
-
-    def _is_tuned(self, arm):
-        return self._rate(arm) is not None and not isinstance(self.comparison.arms[arm].get("learning_rate"), Times)
+        for arm, sign in zip((claim.better, claim.worse, *claim.beside), (1, -1, -1, 1), strict=False):
+            signs[arm] += sign
+        if any(arm in self.comparison.followers or self._rate(arm) is None for arm in signs):
+            return np.nan
+        return sum(sign * self.scores[arm].loc[self._rate(arm)] for arm, sign in signs.items()).std()
 
     def _most(self):
-        tuning = self.of_role("tuning")
         share = self.comparison.base.epochs / self.comparison.tuned_with.get("epochs", self.comparison.base.epochs)
-        long = tuning["train_seconds"].median() * share > LONG_RUN
+        long = self.of_role("tuning")["train_seconds"].median() * share > LONG_RUN
         return MOST_LONG if long else claims.MOST_SEEDS
 
     def _verdict(self, claim, fresh):
-        looks, first = self.comparison.looks, fresh
-        if len(self.seeds) > self.first:
-            first = fresh[fresh["seed"].isin(self.seeds[: self.first])]
+        looks = self.comparison.looks
+        first = fresh[fresh["seed"].isin(self.seeds[: self.first])] if len(self.seeds) > self.first else fresh
         verdict = claims.decide(claim, first, self.history, looks=looks)
         if verdict["verdict"] == "INCONCLUSIVE" and len(fresh) > len(first):
             verdict = claims.decide(claim, fresh, self.history, looks=looks)
@@ -271,76 +278,48 @@ class Plan:
         """Say under which conditions a claim was tested: data, images, networks, epochs and learning rates."""
         configs = [self.comparison.configs[arm] for arm in claim.arms]
         images = {f"{c.train_size:,} images of {c.dataset}" if c.train_size else f"all of {c.dataset}" for c in configs}
-        rates = [f"{self._rate(arm):.3g} ({arm})" for arm in claim.arms if self._rate(arm) is not None]
-        return "; ".join(
-            [
-                " and ".join(sorted(images)),
-                " and ".join(sorted({config.model for config in configs})),
-                f"{' and '.join(sorted({str(config.epochs) for config in configs}))} epochs",
-                f"learning rates {', '.join(rates) or 'open'}",
-            ]
-        )
-
-
-def _middle(rates, count):
-    first = max(0, (len(rates) - count) // 2)
-    return rates[first : first + count]
-
-
-def _fresh_seeds(block, count):
-    first = 101 + BLOCK * (block - 1)
-    return list(range(first, first + count))
+        models, epochs = {config.model for config in configs}, {str(config.epochs) for config in configs}
+        known = [" and ".join(sorted(each)) for each in (images, models, epochs)]
+        rates = [f"{rate:.3g} ({arm})" for arm in claim.arms if (rate := self._rate(arm)) is not None]
+        return "{}; {}; {} epochs; learning rates {}".format(*known, ", ".join(rates) or "open")
 
 
 def _check(comparison):
-    names, arms = comparison.names, comparison.arms
-    if len(arms) < 2:
-        raise ValueError(f"Expected at least two arms to compare. Received: {', '.join(arms) or 'none'}.")
-    if wrong := [arm for arm in arms if len(arm.split(", ")) != len(names)]:
-        raise ValueError(f"Expected arms named by {comparison.by!r}. Received: {wrong[0]!r}.")
-    _check_rates(comparison)
+    arms, rates, known = comparison.arms, comparison.rates, "; ".join(comparison.arms)
+    grids = rates if isinstance(rates, dict) else dict.fromkeys(arms, rates)
+    _expect(len(arms) >= 2, "at least two arms to compare", known or "none")
+    for arm in arms:
+        _expect(len(arm.split(", ")) == len(comparison.names), f"arms named by {comparison.by!r}", repr(arm))
+    for arm, grid in grids.items():
+        _expect(arm in arms, f"learning rates of {known}", arm)
+        _expect(len(set(grid)) == len(grid), "learning rates that differ", grid)
+    for arm, fields in arms.items():
+        has_rate = "learning_rate" in fields or grids.get(arm)
+        _expect(has_rate, f"learning rates for {arm!r}, or one of its own", "none")
+    for arm, times in comparison.followers.items():
+        leads = times.arm in arms and times.arm not in comparison.followers
+        _expect(leads, f"{arm!r} to follow an arm with a rate of its own", repr(times.arm))
     seen = {}
     for arm, config in comparison.configs.items():
-        rate = arms[arm].get("learning_rate")
-        place = (config.run_id, comparison.rates_of(arm), rate)
-        if place in seen:
-            raise ValueError(f"Expected arms that differ. Received: {seen[place]!r} and {arm!r}, the same runs.")
-        seen[place] = arm
+        twin = seen.setdefault((config.run_id, comparison.rates_of(arm), arms[arm].get("learning_rate")), arm)
+        _expect(twin == arm, "arms that differ", f"{twin!r} and {arm!r}, the same runs")
     for claim in comparison.claims:
-        if unknown := [arm for arm in claim.arms if arm not in arms]:
-            raise ValueError(
-                f"Expected the arms of claim {claim.id} out of {'; '.join(arms)}. Received: {'; '.join(unknown)}."
-            )
-        if claim.better == claim.worse and isinstance(claim.metric, str):
-            raise ValueError(
-                f"Expected two arms, or two metrics, for claim {claim.id}. Received: {claim.better!r} twice."
-            )
-    if comparison.control not in arms:
-        raise ValueError(f"Expected control out of {'; '.join(arms)}. Received: {comparison.control!r}.")
+        unknown = [arm for arm in claim.arms if arm not in arms]
+        _expect(not unknown, f"the arms of claim {claim.id} out of {known}", "; ".join(unknown))
+        differ = claim.better != claim.worse or not isinstance(claim.metric, str)
+        _expect(differ, f"two arms, or two metrics, for claim {claim.id}", f"{claim.better!r} twice")
+    _expect(comparison.control in arms, f"control out of {known}", repr(comparison.control))
+    most, open_claims = claims.MOST_SEEDS, "or None to plan them (a claim that needs more stays INCONCLUSIVE)"
     rules = {
         "block": (comparison.block >= 1, "1 or more"),
         "looks": (comparison.looks in (1, 2), "1 or 2"),
-        "seeds": (
-            comparison.seeds is None or 1 <= comparison.seeds <= claims.MOST_SEEDS,
-            f"at most {claims.MOST_SEEDS}, or None to plan them (a claim that needs more stays INCONCLUSIVE)",
-        ),
+        "seeds": (comparison.seeds is None or 1 <= comparison.seeds <= most, f"at most {most}, {open_claims}"),
         "tuning_seeds": (all(0 < seed <= 100 for seed in comparison.tuning_seeds), "from 1 to 100"),
     }
     for name, (fine, expected) in rules.items():
-        if not fine:
-            raise ValueError(f"Expected {name} {expected}. Received: {name}={getattr(comparison, name)}.")
+        _expect(fine, f"{name} {expected}", f"{name}={getattr(comparison, name)}")
 
 
-def _check_rates(comparison):
-    arms, rates = comparison.arms, comparison.rates
-    for tried in rates.values() if isinstance(rates, dict) else [rates]:
-        if len(set(tried)) < len(tried):
-            raise ValueError(f"Expected learning rates that differ. Received: {tried}.")
-    if isinstance(rates, dict) and (unknown := [arm for arm in rates if arm not in arms]):
-        raise ValueError(f"Expected learning rates of {'; '.join(arms)}. Received: {'; '.join(unknown)}.")
-    for arm, changes in arms.items():
-        own = changes.get("learning_rate")
-        if isinstance(own, Times) and (own.arm not in arms or isinstance(arms[own.arm].get("learning_rate"), Times)):
-            raise ValueError(f"Expected {arm!r} to follow an arm with a rate of its own. Received: {own.arm!r}.")
-        if own is None and not (rates.get(arm) if isinstance(rates, dict) else rates):
-            raise ValueError(f"Expected learning rates for {arm!r}, or one of its own. Received: none.")
+def _expect(fine, expected, received):
+    if not fine:
+        raise ValueError(f"Expected {expected}. Received: {received}.")

@@ -2,17 +2,17 @@
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from cnnkit import plots
-from cnnkit.evidence import claims
 from cnnkit.evidence.claims import Claim
 from cnnkit.evidence.comparison import Comparison, Times
 from cnnkit.lab import store, sweeps
+from cnnkit.lab.config import RunConfig
 
 __all__ = ["Claim", "Comparison", "Experiment", "Findings", "Times", "Trials", "run_experiment"]
 
@@ -29,8 +29,7 @@ class Experiment:
         full, smoke: A `Comparison`, or a dict of them by part, e.g. `{"cifar10": ..., "mnist": ...}`.
         notebook: String, the notebook that reads its rows, like `"00_quickstart"`; None if there is none.
         answer: Function `(Findings) -> string` of at most 15 words for the front page; None for the best arm's.
-        more_figures: Function `(Findings) -> dict` of file stem to Axes or Figure, beyond those that every comparison
-            has.
+        more_figures: Function `(Findings) -> dict` of file stem to Axes or Figure, beside those of every comparison.
     """
 
     name: str
@@ -63,6 +62,8 @@ class Trials:
         tabulate: Function `(Findings) -> DataFrame`, the summary.
         draw: Function `(Findings) -> dict` of file stem to Axes or Figure.
         decide: Function `(Findings) -> list of dicts`: verdicts that its trials decide by counting; None for none.
+        seeds: Dict of profile to the training seeds of every trial, the first of which made its `run_id`; None where
+            trials are no runs.
     """
 
     name: str
@@ -70,9 +71,10 @@ class Trials:
     run: Callable
     tabulate: Callable
     draw: Callable
+    answer: Callable
     decide: Callable | None = None
+    seeds: dict | None = None
     notebook: str | None = None
-    answer: Callable | None = None
 
     def read(self, profile):
         """Return the `TrialFindings` of a profile, `"smoke"` or `"full"`."""
@@ -86,13 +88,9 @@ class Trials:
 
 
 def run_experiment(experiment, *, workers=None, scheduler=None, client=None, refresh=False):
-    """Return the findings of an experiment in the current profile, training what the store lacks.
+    """Return the findings of an `Experiment` or `Trials` in the current profile, training what the store lacks.
 
-    Args:
-        experiment: An `Experiment` or `Trials`.
-        workers, scheduler, client, refresh: As in `sweeps.run_all`.
-    Returns:
-        `Findings`.
+    Args: As of `sweeps.run_all`.
     """
     with contextlib.nullcontext(client) if client else sweeps.cluster(workers, scheduler) as client:
         experiment.train(store.profile(), client, refresh)
@@ -108,30 +106,29 @@ class Findings:
         plans: Dict of part to `Plan`.
         configs: Dict of `run_id` to `RunConfig`: all that is asked for so far.
         missing: List of those without a row.
+        complete: Boolean, whether none is missing.
         runs, history: DataFrames of the rows that are there and of their epochs.
+        seconds: Float, of training behind the rows.
     """
 
     def __init__(self, experiment, profile):
         self.experiment, self.profile = experiment, profile
-        parts = getattr(experiment, profile)
-        parts = parts if isinstance(parts, dict) else {"": parts}
-        root = store.results_dir(profile)
-        rows, history = store.read_runs(experiment.name, root), store.read_history(experiment.name, root)
-        self.plans = {part: comparison.plan(rows, history) for part, comparison in parts.items()}
-        self.configs = {run_id: config for plan in self.plans.values() for run_id, config in plan.configs.items()}
-        self.missing = list({c.run_id: c for plan in self.plans.values() for c in plan.missing}.values())
-        self.runs = rows[rows["run_id"].isin(self.configs)].reset_index(drop=True)
-        self.history = history[history["run_id"].isin(self.configs)].reset_index(drop=True)
+        self.root = store.results_dir(profile)
+        self.runs, self.history = (read(experiment.name, self.root) for read in (store.read_runs, store.read_history))
+        self.plans, self.configs, self.missing = {}, {}, []
+        self._ask()
+        self.complete = not self.missing
+        self.runs, self.history = (
+            rows[rows["run_id"].isin(self.configs)].reset_index(drop=True) for rows in (self.runs, self.history)
+        )
+        self.seconds = self.runs["train_seconds"].sum() if len(self.runs) else 0.0
 
-    @property
-    def complete(self):
-        """Whether every run is there."""
-        return not self.missing
-
-    @functools.cached_property
-    def seconds(self):
-        """Seconds of training behind the rows."""
-        return self.runs["train_seconds"].sum() if len(self.runs) else 0.0
+    def _ask(self):
+        parts = getattr(self.experiment, self.profile)
+        for part, comparison in (parts if isinstance(parts, dict) else {"": parts}).items():
+            self.plans[part] = plan = comparison.plan(self.runs, self.history)
+            self.missing += [config for config in plan.missing if config.run_id not in self.configs]
+            self.configs |= plan.configs
 
     def gap(self):
         """Say what is missing and, where rows like them tell, what it costs."""
@@ -143,11 +140,8 @@ class Findings:
 
     def verdicts(self):
         """Return the raw verdicts on all claims, a list of dicts; `claims.as_table` makes them a table."""
-        rows = [row for plan in self.plans.values() for row in plan.verdicts()]
-        return [row | {"experiment": self.experiment.name} | self._open() for row in rows]
-
-    def _open(self):
-        return {} if self.complete else {"reason": self.gap()}
+        more = {"experiment": self.experiment.name} | ({} if self.complete else {"reason": self.gap()})
+        return [row | more for plan in self.plans.values() for row in plan.verdicts()]
 
     def table(self):
         """Return one line an arm over its fresh seeds.
@@ -180,7 +174,8 @@ class Findings:
         sentences = []
         for part, plan in self.plans.items():
             control, where = plan.comparison.control, f" ({part})" if len(self.plans) > 1 else ""
-            if len(fresh := plan.of_role("fresh")):
+            level, fresh = plan.comparison.level, plan.of_role("fresh")
+            if len(fresh):
                 share, images = fresh["test_accuracy"], fresh["test_images"].iloc[0]
                 errors = 100 * np.sqrt(share * (1 - share) / images)
                 sentences.append(
@@ -192,7 +187,6 @@ class Findings:
                     f"Twice the {budget['epochs']} epochs change {control}{where} by {100 * budget['change']:+.2f} "
                     f"[{100 * budget['low']:.2f}, {100 * budget['high']:.2f}] points over {budget['n']} seeds."
                 )
-            level = plan.comparison.level
             if level is not None and len(fresh) and not plan.missing:
                 reached = fresh.loc[fresh["arm"] == control, "test_accuracy"].mean()
                 if reached < level - LOW_LEVEL:
@@ -206,8 +200,7 @@ class Findings:
         """Return a dict of file stem to Axes or Figure: rates tried, accuracies and curves of every part, and more."""
         drawn = {}
         for part, plan in self.plans.items():
-            suffix, fresh = f"_{part}" if part else "", plan.of_role("fresh")
-            names = plan.comparison.names
+            suffix, fresh, names = f"_{part}" if part else "", plan.of_role("fresh"), plan.comparison.names
             hue = names[0] if len(names) == 1 else "arm"
             if plan.choices:
                 chosen = {arm: choice["learning_rate"] for arm, choice in plan.choices.items()}
@@ -215,9 +208,8 @@ class Findings:
                 drawn[f"tuning{suffix}"] = plots.plot_sweep(tuning, y="val_score", hue=hue, chosen=chosen, error=True)
             levels = _levels(plan, {})
             drawn[f"accuracy{suffix}"] = plots.plot_intervals(levels, y="arm", metric="test_accuracy", runs=fresh)
-            lines = plan.history.merge(
-                fresh[["run_id", "seed", "collapsed"]].assign(**{hue: fresh["arm"]}), on="run_id"
-            )
+            labels = fresh[["run_id", "seed", "collapsed"]].assign(**{hue: fresh["arm"]})
+            lines = plan.history.merge(labels, on="run_id")
             drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue=hue)
         return drawn | (self.experiment.more_figures(self) if self.experiment.more_figures else {})
 
@@ -235,30 +227,22 @@ class Findings:
         return {"part": part} if len(self.plans) > 1 else {}
 
 
-class TrialFindings:
-    """What `trials.csv` of a profile says; the attributes and methods of `Findings`, and `trials`.
+class TrialFindings(Findings):
+    """What `trials.csv` of a profile says: the attributes and methods of `Findings`, and `trials`, one line a trial."""
 
-    Attributes:
-        trials: DataFrame, one line a trial; where trials are runs, with the columns of their rows.
-    """
-
-    plans, configs = {}, {}
-
-    def __init__(self, experiment, profile):
-        self.experiment, self.profile = experiment, profile
-        root = store.results_dir(profile)
-        self.runs, self.history = store.read_runs(experiment.name, root), store.read_history(experiment.name, root)
-        path = root / experiment.name / "trials.csv"
+    def _ask(self):
+        path = self.root / self.experiment.name / "trials.csv"
         self.trials = pd.read_csv(path, dtype={"run_id": "str"}) if path.exists() else pd.DataFrame()
         self.missing = [] if len(self.trials) else ["trials.csv"]
         if "run_id" in self.trials:
-            self.runs = self.runs[self.runs["run_id"].isin(self.trials["run_id"])].reset_index(drop=True)
-            new = ["run_id", *self.trials.columns.difference(self.runs.columns, sort=False)]
-            rows = self.trials[new].merge(self.runs, on="run_id")
-            self.missing += ["a run"] * (len(self.trials) - len(rows))
-            self.trials = rows
-
-    complete, seconds, answer = Findings.complete, Findings.seconds, Findings.answer
+            rows = self.runs.set_index("run_id")
+            here = self.trials["run_id"].isin(rows.index)
+            self.missing += self.trials.loc[~here, "run_id"].tolist()
+            for run_id in self.trials.loc[here, "run_id"].unique():
+                first = RunConfig.from_row(rows.loc[run_id])
+                asked = [first.replace(seed=seed) for seed in self.experiment.seeds[self.profile]]
+                self.configs |= {config.run_id: config for config in asked}
+            self.missing += [config for run_id, config in self.configs.items() if run_id not in rows.index]
 
     def gap(self):
         """Say that it is not all there."""
@@ -272,10 +256,6 @@ class TrialFindings:
         """Return its summary."""
         return self.experiment.tabulate(self)
 
-    def notes(self):
-        """Return no sentences: there is no budget to check."""
-        return []
-
     def figures(self):
         """Return a dict of file stem to Axes or Figure."""
         return self.experiment.draw(self)
@@ -283,18 +263,15 @@ class TrialFindings:
 
 def _levels(plan, named):
     """Return one line an arm of a plan, in the order of its declaration."""
-    lines = []
-    for arm, part in plan.of_role("fresh").groupby("arm", sort=False):
+    lines, parts = [], dict(list(plan.of_role("fresh").groupby("arm")))
+    for arm in [arm for arm in plan.comparison.arms if arm in parts]:
+        part, count, n = parts[arm], int(parts[arm]["collapsed"].sum()), len(parts[arm])
         sound = part.loc[~part["collapsed"], "test_accuracy"]
         mean, low, high = store.student_interval(sound)
-        count, n = int(part["collapsed"].sum()), len(part)
-        shares = claims.share_interval(count, n) if count else ()
-        lines.append(
-            named
-            | {"arm": arm, **{name: part[name].iloc[0] for name in plan.comparison.names}}
-            | {name: part[name].iloc[0] for name in ("num_params", "learning_rate", "epochs")}
-            | {"mean": mean, "low": low, "high": high, "n": len(sound)}
-            | {"collapsed": f"{count} of {n}" + (f" ({shares[0]:.0%} to {shares[1]:.0%})" if count else "")}
-        )
-    order = {arm: place for place, arm in enumerate(plan.comparison.arms)}
-    return pd.DataFrame(lines).sort_values("arm", key=lambda arms: arms.map(order)) if lines else pd.DataFrame()
+        collapsed = f"{count} of {n}"
+        if count:
+            collapsed += " ({:.0%} to {:.0%})".format(*stats.binomtest(count, n).proportion_ci())
+        told = [*plan.comparison.names, "num_params", "learning_rate", "epochs"]
+        line = named | {"arm": arm} | {name: part[name].iloc[0] for name in told}
+        lines.append(line | {"mean": mean, "low": low, "high": high, "n": len(sound), "collapsed": collapsed})
+    return pd.DataFrame(lines)

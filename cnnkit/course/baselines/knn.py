@@ -8,6 +8,7 @@ nearest neighbours name rightly. `val`: validation images, whose neighbours are 
 and neighbours are all others.
 """
 
+import itertools
 import time
 
 import numpy as np
@@ -23,8 +24,7 @@ from cnnkit.lab.provenance import provenance
 MOST = 20  # neighbours
 METRICS = {"l1": "manhattan", "l2": "euclidean"}
 SETS = {"full": (("mnist", None), ("cifar10", None)), "smoke": (("digits", None), ("shapes", 500))}
-# Accuracies as printed, with their decimals.
-PUBLISHED = pd.DataFrame(
+PUBLISHED = pd.DataFrame(  # accuracies as printed, with their decimals
     [
         ("cifar10", "l1", 1, 0.386, 3, "Karpathy, CS231n notes, image classification"),
         ("cifar10", "l2", 1, 0.354, 3, "Karpathy, CS231n notes, image classification"),
@@ -54,18 +54,15 @@ def count_right(images, references, labels, reference_labels, metric):
 def run(profile, client, refresh):
     """Count for every data set, metric and split, keeping each as soon as it is there."""
     path = store.results_dir(profile) / "knn" / "trials.csv"
-    trials = pd.DataFrame(columns=["dataset", "metric", "split"])
+    parts = {}
     if path.exists() and not refresh:
-        trials = pd.read_csv(path)
-    for name, size in SETS[profile]:
-        dataset = data.load_dataset(name, train_size=size)
-        for metric in METRICS:
-            for split in ("val", "test"):
-                if not len(trials.query("dataset == @name and metric == @metric and split == @split")):
-                    lines = _count(dataset, name, metric, split)
-                    trials = pd.concat([trials, lines], ignore_index=True) if len(trials) else lines
-                    store.write_atomically(path, trials.to_csv(index=False, lineterminator="\n"))
-    return trials
+        parts = dict(list(pd.read_csv(path).groupby(["dataset", "metric", "split"], sort=False)))
+    for (name, size), metric, split in itertools.product(SETS[profile], METRICS, ("val", "test")):
+        if (name, metric, split) not in parts:
+            parts[name, metric, split] = _count(data.load_dataset(name, train_size=size), name, metric, split)
+            table = pd.concat(parts.values(), ignore_index=True)
+            store.write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
+    return pd.concat(parts.values(), ignore_index=True)
 
 
 def _count(dataset, name, metric, split):
@@ -83,42 +80,34 @@ def _count(dataset, name, metric, split):
 def accuracies(found):
     """Return one line a data set, metric, split and k: `accuracy` with its Wilson 95% interval `low, high`."""
     trials = found.trials
-    intervals = [
-        stats.binomtest(line.correct, line.images).proportion_ci(method="wilson") for line in trials.itertuples()
-    ]
-    ends = {end: [getattr(interval, end) for interval in intervals] for end in ("low", "high")}
-    return trials.assign(accuracy=trials["correct"] / trials["images"], **ends)
-
-
-def best_k(found):
-    """Return a Series of the best k on validation by data set and metric; of equal ones the smallest."""
-    val = accuracies(found).query("split == 'val'")
-    return val.loc[val.groupby(["dataset", "metric"])["correct"].idxmax()].set_index(["dataset", "metric"])["k"]
+    counts = zip(trials["correct"], trials["images"], strict=True)
+    intervals = [stats.binomtest(*both).proportion_ci(method="wilson") for both in counts]
+    ends = pd.DataFrame(intervals, columns=["low", "high"], index=trials.index)
+    return trials.assign(accuracy=trials["correct"] / trials["images"]).join(ends)
 
 
 def tabulate(found):
     """Return test accuracy with one neighbour, with as many as validation chose, and with as many as were published."""
-    test = accuracies(found).query("split == 'test'").merge(PUBLISHED, how="left", on=["dataset", "metric", "k"])
-    winners = best_k(found)
-    best = np.array([winners[line.dataset, line.metric] == line.k for line in test.itertuples()])
-    test["note"] = np.where(best, "best k on validation", "")
-    test = test[(test["k"] == 1) | best | test["published"].notna()]
-    table = test.rename(columns={"accuracy": "mean", "images": "n", "published": "published_accuracy"})
-    table = table[["dataset", "metric", "k", "mean", "low", "high", "n", "published_accuracy", "note"]]
-    table["published_accuracy"] = [f"{100 * p:g}" if p == p else "" for p in table["published_accuracy"]]
+    lines, arm = accuracies(found), ["dataset", "metric", "k"]
+    val, test = (lines[lines["split"] == split] for split in ("val", "test"))
+    best = val.loc[val.groupby(["dataset", "metric"])["correct"].idxmax(), arm]  # of equal ones the smallest k
+    test = test.merge(best.assign(note="best k on validation"), how="left", on=arm).fillna({"note": ""})
+    test = test.merge(PUBLISHED[[*arm, "published"]], how="left", on=arm)
+    table = test[(test["k"] == 1) | (test["note"] != "") | test["published"].notna()].reset_index(drop=True)
+    table["published_accuracy"] = [f"{100 * p:g}" if p == p else "" for p in table["published"]]
     table.attrs["metric"] = "test_accuracy"
-    return table.reset_index(drop=True)
+    table = table.rename(columns={"accuracy": "mean", "images": "n"})
+    return table[[*arm, "mean", "low", "high", "n", "published_accuracy", "note"]]
 
 
 def draw(found):
     """Return test accuracy against k, a figure a data set, published figures as stars."""
     lines, drawn = accuracies(found).rename(columns={"metric": "distance"}).query("split == 'test'"), {}
     for name, part in lines.groupby("dataset"):
-        ax = plots.plot_sweep(part, x="k", y="accuracy", hue="distance", log_x=False)
+        ax = drawn[name] = plots.plot_sweep(part, x="k", y="accuracy", hue="distance", log_x=False)
         printed = PUBLISHED[PUBLISHED["dataset"] == name]
         ax.plot(printed["k"], printed["published"], "*", color="0.2", ms=12, zorder=4)
         ax.set(xlabel="k, neighbours that vote", title=f"{name}, test set" + "; ★ published" * bool(len(printed)))
-        drawn[name] = ax
     return drawn
 
 
@@ -128,11 +117,11 @@ def decide(found):
     for line in PUBLISHED.merge(accuracies(found).query("split == 'test'"), on=["dataset", "metric", "k"]).itertuples():
         percent, many = f"{100 * line.published:.{line.decimals - 2}f}%", "s" * (line.k > 1)
         text = f"{line.k} nearest neighbour{many} by {line.metric.upper()} on raw pixels of {line.dataset}: {percent}."
-        figures = {name: 100 * getattr(line, name) for name in ("low", "high")} | {"effect": 100 * line.accuracy}
-        verdict = "TRUE" if round(line.accuracy, line.decimals) == line.published else "FALSE"
-        where = {"ledger": 59, "source": line.source, "experiment": "knn", "unit": "% of test images right"}
-        reason = {"verdict": verdict, "n": line.images, "reason": "counted, all images"}
-        rows.append({"id": f"knn-{line.dataset}-{line.metric}-{line.k}", "text": text, **where, **figures, **reason})
+        row = {"id": f"knn-{line.dataset}-{line.metric}-{line.k}", "ledger": 59, "text": text, "source": line.source}
+        row |= {"effect": 100 * line.accuracy, "low": 100 * line.low, "high": 100 * line.high, "n": line.images}
+        row["verdict"] = "TRUE" if round(line.accuracy, line.decimals) == line.published else "FALSE"
+        row |= {"experiment": "knn", "unit": "% of test images right", "reason": "counted, all images"}
+        rows.append(row)
     return rows
 
 
