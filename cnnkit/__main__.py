@@ -1,7 +1,11 @@
 """The command line, `python -m cnnkit COMMAND`. A command imports what it needs: `--help` answers at once."""
 
 import argparse
+import ast
+import contextlib
+import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -30,11 +34,10 @@ def models(args):
 
     if args.name is None:
         print("\n".join(models.list_models()))
-        return
-    sides = args.input.split("x")
-    if len(sides) != 3 or not all(side.isdecimal() for side in sides):
+    elif sides := re.fullmatch(r"(\d+)x(\d+)x(\d+)", args.input):
+        print(anatomy.describe(models.sketch_model(args.name, tuple(map(int, sides.groups())), args.classes)))
+    else:
         raise ValueError(f"Expected --input as height x width x channels, e.g. 32x32x3. Received: {args.input}.")
-    print(anatomy.describe(models.sketch_model(args.name, tuple(map(int, sides)), args.classes)))
 
 
 def train(args):
@@ -63,17 +66,11 @@ def sweep(args):
     return int(failed > 0)
 
 
-def search(args):
-    args.names = ["search"]
-    return sweep(args)
-
-
 def results(args):
-    from cnnkit.report import frontpage, gallery
+    from cnnkit.report import gallery
 
-    _check_checkout()
     print(gallery.rebuild())
-    frontpage.write()
+    gallery.write_front_page()
 
 
 def claims(args):
@@ -86,7 +83,6 @@ def claims(args):
 def verify(args):
     from cnnkit.report import verify
 
-    _check_checkout()
     return verify.verify(sample=args.sample, seed=args.seed)
 
 
@@ -101,34 +97,19 @@ def notebooks(args):
     from cnnkit.lab import store
     from cnnkit.report import notebooks
 
-    _check_checkout()
     return notebooks.build(args.names, store.profile())
-
-
-def _check_checkout():
-    if cnnkit.CHECKOUT is None:
-        raise ValueError(
-            "Expected a checkout of cnnkit, whose committed results and notebooks this command is about. Received: an "
-            "installed package. Clone the repository and run it there."
-        )
 
 
 def _settings(pairs):
     """Turn `name=value` words into a dict; values are JSON or Python's None, True, False, .1; else text."""
-    import ast
-    import json
-
     settings = {}
     for pair in pairs:
-        name, equals, value = pair.partition("=")
+        name, equals, settings[name] = pair.partition("=")
         if not equals:
             raise ValueError(f"Expected settings as name=value, e.g. learning_rate=0.1. Received: {pair[:80]}.")
-        for read in (json.loads, ast.literal_eval, str):
-            try:
-                settings[name] = read(value)
-                break
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
-                continue
+        for read in (ast.literal_eval, json.loads):
+            with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+                settings[name] = read(pair.partition("=")[2])
     return settings
 
 
@@ -137,46 +118,40 @@ def _parser():
         prog="python -m cnnkit", description="A laboratory for convolutional neural networks."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    profiled, distributed = argparse.ArgumentParser(add_help=False), argparse.ArgumentParser(add_help=False)
+    profiled.add_argument("--profile", choices=["smoke", "full"], help="smoke (minutes, offline) or full (real data)")
+    distributed.add_argument("--workers", type=int, help="processes on this machine (default: one a core)")
+    distributed.add_argument(
+        "--scheduler", help="address of a Dask scheduler (it runs any code: on closed networks only)"
+    )
+    distributed.add_argument("--refresh", action="store_true", help="train stale rows again")
 
-    def command(function, text):
-        sub = commands.add_parser(function.__name__, help=text, description=text)
+    def command(name, function, text, *parents):
+        sub = commands.add_parser(name, help=text, description=text, parents=parents)
         sub.set_defaults(run=function)
         return sub
 
-    def profiled(sub):
-        sub.add_argument("--profile", choices=["smoke", "full"], help="smoke (minutes, offline) or full (real data)")
-        return sub
-
-    def distributed(sub):
-        sub.add_argument("--workers", type=int, help="processes on this machine (default: one a core)")
-        sub.add_argument(
-            "--scheduler",
-            help="address of a Dask scheduler that trains instead (it runs any code: keep it on a closed network)",
-        )
-        sub.add_argument("--refresh", action="store_true", help="train stale rows again")
-        return profiled(sub)
-
-    command(doctor, "what this machine has, and what to do about what it lacks")
-    sub = command(datasets, "list the data sets, or check one for repeated images")
+    command("doctor", doctor, "what this machine has, and what to do about what it lacks")
+    sub = command("datasets", datasets, "list the data sets, or check one for repeated images")
     sub.add_argument("--check", metavar="NAME", help="count identical images within and across the splits")
-    sub = command(models, "list the models, or print one layer by layer")
+    sub = command("models", models, "list the models, or print one layer by layer")
     sub.add_argument("name", nargs="?", help="a registered model")
     sub.add_argument("--input", default="32x32x3", help="height x width x channels (default: 32x32x3)")
     sub.add_argument("--classes", type=int, default=10, help="number of classes (default: 10)")
-    sub = distributed(command(train, "train one run and keep its row"))
+    sub = command("train", train, "train one run and keep its row", distributed, profiled)
     sub.add_argument("settings", nargs="*", metavar="FIELD=VALUE", help="fields of RunConfig, e.g. learning_rate=0.05")
     sub.add_argument("--experiment", default="scratch", help="whose tables keep the row (default: scratch)")
-    sub = distributed(command(sweep, "run experiments: what the tables lack is trained"))
+    sub = command("sweep", sweep, "run experiments: what the tables lack is trained", distributed, profiled)
     sub.add_argument("names", nargs="*", metavar="EXPERIMENT", help="default: all")
-    distributed(command(search, "random, Bayesian and Hyperband search over one space"))
-    command(results, "rebuild tables, figures, gallery and claims from the committed rows")
-    command(claims, "print every claim with its effect, interval and verdict")
-    sub = command(verify, "re-run a sample of committed rows, re-derive tables, figures and verdicts")
+    sub = command("search", sweep, "random, Bayesian and Hyperband search over one space", distributed, profiled)
+    sub.set_defaults(names=["search"])
+    command("results", results, "rebuild tables, figures, gallery and claims from the committed rows")
+    command("claims", claims, "print every claim with its effect, interval and verdict")
+    sub = command("verify", verify, "re-run a sample of committed rows, re-derive tables, figures and verdicts")
     sub.add_argument("--sample", type=int, default=5, help="rows to train again (default: 5)")
     sub.add_argument("--seed", type=int, default=1, help="which rows (default: 1)")
-    sub = command(why, "where a figure came from")
-    sub.add_argument("figure", help="a PNG under results/")
-    sub = profiled(command(notebooks, "run notebooks from top to bottom"))
+    command("why", why, "where a figure came from").add_argument("figure", help="a PNG under results/")
+    sub = command("notebooks", notebooks, "run notebooks from top to bottom", profiled)
     sub.add_argument("names", nargs="*", metavar="NOTEBOOK", help="default: all")
     return parser
 
@@ -190,30 +165,26 @@ def main(argv=None):
         os.environ["CNNKIT_DATA_DIR"] = str(Path(os.environ["CNNKIT_DATA_DIR"]).resolve())
     try:
         with startup.interrupted_once():
-            _prepare(args.run)
+            if cnnkit.CHECKOUT is None and args.run in (results, verify, notebooks):
+                received = "an installed package. Clone the repository and run it there"
+                raise ValueError(f"Expected a checkout of cnnkit with its results and notebooks. Received: {received}.")
+            if args.run in (train, sweep, verify):
+                startup.prepare_workers()
+            if args.run not in (doctor, datasets, why, notebooks):
+                startup.import_keras()
             return args.run(args) or 0
+    except KeyboardInterrupt:
+        return 130
     except ModuleNotFoundError as error:
         backend = os.environ.get("KERAS_BACKEND")
         way_on = f" KERAS_BACKEND={backend} needs it: pip install {error.name}, or unset it." if backend else ""
-        return _refuse(f"Expected the package {error.name}. Received: none installed.{way_on}")
+        said = f"Expected the package {error.name}. Received: none installed.{way_on}"
     except (MemoryError, RecursionError, OverflowError) as error:
-        return _refuse(f"Expected what fits into memory. Received: {type(error).__name__} {str(error)[:200]}")
+        said = f"Expected what fits into memory. Received: {type(error).__name__} {str(error)[:200]}"
     except (ValueError, OSError) as error:
-        return _refuse(error)
-    except KeyboardInterrupt:
-        return 130
-
-
-def _refuse(error):
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
+        said = str(error)
+    print("error:", " ".join(said.split()), file=sys.stderr)
     return 1
-
-
-def _prepare(command):
-    if command in (train, sweep, search, verify):
-        startup.prepare_workers()
-    if command in (models, train, sweep, search, verify, results, claims):
-        startup.import_keras()
 
 
 if __name__ == "__main__":

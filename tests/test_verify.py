@@ -73,7 +73,7 @@ def test_an_honest_folder_passes_bit_for_bit(root, capsys):
     found, lines = faults(capsys, sample=1)
     assert not found
     for part in (
-        "tables of tiny: 6 runs and their 12 epochs agree",
+        "tables of tiny: 6 runs (6 asked for) and 12 epochs agree",
         "tiny/accuracy.png: the same",
         "claims.csv: the same",
         "README.md: the same",
@@ -104,20 +104,16 @@ def tampered(column, value):
         ("runs", tampered("best_val_accuracy", 0.99), r"row {}: best_val_accuracy is 0.99"),
         ("runs", tampered("best_val_loss", 0.01), r"row {}: best_val_loss is 0.01"),
         ("runs", tampered("train_seconds", 0.001), r"row {}: train_seconds is 0.001"),
-        ("runs", tampered("test_accuracy", 1.2), r"row {}: test_accuracy is 1.2, no fraction"),
         ("runs", tampered("learning_rate", 0.03), r"row {}: its fields are those of run"),
         ("runs", tampered("learning_rate", -1.0), r"row {}: no config has these fields. Expected learning_rate > 0"),
-        ("runs", tampered("status", "diverged"), r"row {}: its status is diverged, and its losses are all finite"),
+        ("runs", tampered("status", "diverged"), r"row {}: status is diverged, and history.csv says completed"),
         ("runs", tampered("num_params", "many"), r".*num_params 'many', not a number"),
         ("runs", lambda runs: runs.drop(index=1), r"row {}: missing in runs.csv"),
         ("runs", lambda runs: runs[::-1], r"runs.csv is not as the store writes it"),
         ("runs", lambda runs: runs.drop(columns="device"), r"device missing"),
-        (
-            "history",
-            lambda lines: lines.drop(index=2),
-            r"row {}: epochs_run is 2, and history.csv has the epochs \[2\]",
-        ),
-        ("history", tampered("epoch", 1), r".*history.csv, line 3: run_id \w+ epoch 1 a second time"),
+        ("history", lambda lines: lines.drop(index=2), r"row {}: epochs_run is 2, and history.csv says 1"),
+        ("history", lambda lines: lines.drop(index=[2, 3]), r"row {}: missing in history.csv"),
+        ("history", tampered("epoch", 1), r".*history.csv, line 3: .* a second time"),
     ],
 )
 def test_a_tampered_table_is_found_and_the_row_named(root, table, edit, fault):

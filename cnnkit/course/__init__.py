@@ -45,23 +45,20 @@ _SAID = set()  # what a page has said of missing runs: it says it once
 
 
 def list_experiments():
-    """Return the sorted names of all experiments: every file of a chapter but `facts.py`."""
-    return sorted(_files())
+    """Return a dict of every experiment to its chapter, by name: each is a file of a chapter, but not `facts.py`."""
+    paths = [path for path in Path(__path__[0]).glob("*/[!_]*.py") if path.stem != "facts"]
+    return {path.stem: path.parent.name for path in sorted(paths, key=lambda path: path.stem)}
 
 
 def load_experiment(name):
-    """Return the `EXPERIMENT` of `cnnkit/course/<chapter>/<name>.py`; a ValueError lists the names if there is none."""
-    if name not in list_experiments():
-        raise ValueError(f"Expected an experiment out of {', '.join(list_experiments())}. Received: {name!r}.")
-    experiment = importlib.import_module(f"{__name__}.{chapter_of(name)}.{name}").EXPERIMENT
+    """Return the `EXPERIMENT` of `cnnkit/course/<chapter>/<name>.py`; a ValueError if there is none of that name."""
+    chapters = list_experiments()
+    if name not in chapters:
+        raise ValueError(f"Expected an experiment out of {', '.join(chapters)}. Received: {name!r}.")
+    experiment = importlib.import_module(f"{__name__}.{chapters[name]}.{name}").EXPERIMENT
     if experiment.name != name:
         raise ValueError(f"Expected EXPERIMENT of the name {name!r} in {name}.py. Received: {experiment.name!r}.")
     return experiment
-
-
-def chapter_of(name):
-    """Return the chapter, a folder's name, that an experiment belongs to."""
-    return _files()[name].parent.name
 
 
 def list_facts():
@@ -69,14 +66,6 @@ def list_facts():
     chapters = sorted(path.parent.name for path in Path(__path__[0]).glob("*/facts.py"))
     facts = [one for name in chapters for one in importlib.import_module(f"{__name__}.{name}.facts").FACTS]
     return sorted(facts, key=lambda one: (one.ledger, one.id))
-
-
-def _files():
-    paths = [path for path in Path(__path__[0]).glob("*/[!_]*.py") if path.stem != "facts"]
-    files = {path.stem: path for path in paths}
-    if twice := set(paths) - set(files.values()):
-        raise ValueError(f"Expected an experiment's name only once. Received: {twice.pop()} as well. Rename a file.")
-    return files
 
 
 def findings(name):

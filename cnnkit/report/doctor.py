@@ -5,36 +5,30 @@ import os
 import platform
 import re
 import shutil
-import sys
 from pathlib import Path
 
 from cnnkit import HOME, data
-from cnnkit.lab import store
+from cnnkit.lab import startup, store
 
 PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy", "pandas", "distributed", "seaborn", "jupyterlab")
+BROKEN = ("missing", "not writable")  # with these cnnkit cannot work
 FREE_GIGABYTES = 5
 LOCK = HOME / "requirements.lock"
 
 
 def report():
     """Print every check, then the advice; return 1 if something must be mended before cnnkit can work, else 0."""
-    checks = [*_python(), *_packages()]
-    if not any(fatal for *_, fatal in checks):
+    checks = [("Python", platform.python_version(), ""), *_packages()]
+    if "missing" not in [value for _, value, _ in checks]:
         checks += [*_hardware(), *_datasets(), *_disk()]
-    for name, value, _, _ in checks:
+    for name, value, _ in checks:
         print(f"{name:<16} {value}")
-    advice = [f"  {name}: {text}" for name, _, text, _ in checks if text]
-    print("\n".join(["\nAdvice:", *advice]) if advice else "\nAll is well.")
-    return int(any(fatal for *_, fatal in checks))
+    advice = [f"  {name}: {text}" for name, _, text in checks if text]
+    print("\n".join(["\nAdvice:", *advice] if advice else ["\nAll is well."]))
+    return int(any(value in BROKEN for _, value, _ in checks))
 
 
-# Each check is (name, what is there, advice or "", whether cnnkit cannot work like this).
-
-
-def _python():
-    fine = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    advice = "" if fine else "cnnkit needs 3.11 to 3.13: make PYTHON=python3.12"
-    yield "Python", platform.python_version(), advice, not fine
+# Each check is (name, what is there, advice or "").
 
 
 def _packages():
@@ -42,49 +36,37 @@ def _packages():
     for name in PACKAGES:
         try:
             version = importlib.metadata.version(name)
+            same = tested.get(name, version) == version
+            yield name, version, "" if same else f"tested with {tested[name]}: rows may differ in their last bits"
         except importlib.metadata.PackageNotFoundError:
-            yield name, "missing", "install what is tested: make clean quickstart", True
-            continue
-        other = name in tested and tested[name] != version
-        yield name, version, f"tested with {tested[name]}: rows may differ in their last bits" if other else "", False
+            yield name, "missing", "install what is tested: make clean quickstart"
 
 
 def _hardware():
-    from cnnkit.lab.startup import import_keras
-
-    import_keras()
+    startup.import_keras()
     from cnnkit.lab.provenance import cpu_name, gpu_names
     from cnnkit.lab.sweeps import count_cores
 
-    cores, flags = count_cores(), _cpu_flags()
-    yield "cores", str(cores), "" if cores > 1 else "one run trains at a time; --scheduler uses other machines", False
-    yield "CPU", cpu_name(), "", False
-    yield "bfloat16", "avx512_bf16" if "avx512_bf16" in flags else "no AVX-512 instruction", "", False
-    yield "AMX", "amx_bf16: mixed_bfloat16 is fast here" if "amx_bf16" in flags else "no", "", False
-    yield "GPU", ", ".join(gpu_names()) or "none: everything here runs without one", "", False
-
-
-def _cpu_flags():
-    try:
-        return re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE).group(1).split()
-    except (OSError, AttributeError):
-        return []
+    cores, cpu = count_cores(), Path("/proc/cpuinfo")
+    flags = cpu.read_text() if cpu.exists() else ""
+    yield "cores", str(cores), "" if cores > 1 else "one run trains at a time; --scheduler uses other machines"
+    yield "CPU", cpu_name(), ""
+    yield "bfloat16", "avx512_bf16" if "avx512_bf16" in flags else "no AVX-512 instruction", ""
+    yield "AMX", "amx_bf16: mixed_bfloat16 is fast here" if "amx_bf16" in flags else "no", ""
+    yield "GPU", ", ".join(gpu_names()) or "none: everything here runs without one", ""
 
 
 def _datasets():
-    for _, line in data.describe().iterrows():
+    for line in data.describe().to_dict("records"):
         missing = line["status"] == "downloads"
-        advice = f"put a good file at {line['where']} if there is no network" if missing else ""
-        yield line["name"], line["status"], advice, False
+        yield line["name"], line["status"], f"put a good file at {line['where']} if offline" if missing else ""
 
 
 def _disk():
-    folder = store.results_dir()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free / 1e9
-    advice = f"less than {FREE_GIGABYTES} GB: CIFAR-10 alone takes 0.4" if free < FREE_GIGABYTES else ""
-    yield "disk", f"{free:.0f} GB free", advice, False
-    writable = os.access(folder, os.W_OK)
+    wanted = store.results_dir()
+    folder = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
+    free, writable = shutil.disk_usage(folder).free / 1e9, os.access(folder, os.W_OK)
+    few = free < FREE_GIGABYTES
+    yield "disk", f"{free:.0f} GB free", f"less than {FREE_GIGABYTES} GB: CIFAR-10 alone takes 0.4" if few else ""
     advice = "" if writable else "set CNNKIT_RESULTS_DIR to a folder you can write"
-    yield "results", "writable" if writable else "not writable", advice, not writable
+    yield "results", "writable" if writable else "not writable", advice

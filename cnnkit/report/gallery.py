@@ -1,12 +1,13 @@
-"""What an experiment found, for people: its text in a terminal, its figures, and the pages under results/."""
+"""What was found, for people: text in a terminal, figures, the pages under results/ and the table in README.md."""
 
 import os
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from cnnkit import course, plots
+from cnnkit import HOME, course, plots
 from cnnkit.evidence import claims, fact
 from cnnkit.lab import store
 from cnnkit.plots import count_verdicts, markdown_table, readable, tell_effect, tell_verdicts, terminal_table
@@ -19,6 +20,7 @@ them. `make verify` trains a sample of their rows again and compares. `python -m
 came from. All claims with sources and conditions: [claims.csv](claims.csv). What many articles get wrong, and what is
 right: [corrections.md](corrections.md).
 """
+FRONT = re.compile(r"(<!-- notebooks: written by `make results` -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
 READING = """
 Intervals are 95% Student-t over seeds on this test set, accuracies in %, their differences in percentage points (pp).
 A claim is SUPPORTED when the interval of its effect lies above the margin, REFUTED when its high end lies below it
@@ -66,23 +68,29 @@ def rebuild():
 
 
 def derive(folder):
-    """Write what the committed rows say under `folder`: figures, `claims.csv`, `corrections.md` and all pages.
-
-    Returns:
-        `(found, verdicts)`: a dict of experiment to its `Findings`, and the frame of `claims.csv`.
-    """
+    """Write figures, `claims.csv` and all pages under `folder`; return `all_findings()` and their `claims_table`."""
     folder, found = Path(folder), all_findings()
     table = claims_table(found)
     # Nine digits hold what is known, and are the same on machines whose last bits are not.
     pages = {"claims.csv": table.to_csv(index=False, lineterminator="\n", float_format="%.9g")}
     pages |= {"README.md": _index(found, table), "corrections.md": corrections.page(table)}
-    for name, one in found.items():
-        chapter = course.chapter_of(name)
+    for name, chapter in course.list_experiments().items():
         page = pages.get(f"{chapter}/README.md", f"# {chapter.replace('_', ' ').capitalize()}\n")
-        pages[f"{chapter}/README.md"] = f"{page}\n{_section(one, table, folder)}"
+        pages[f"{chapter}/README.md"] = f"{page}\n{_section(found[name], table, folder)}"
     for name, text in pages.items():
         store.write_atomically(folder / name, text)
     return found, table
+
+
+def write_front_page(root=HOME):
+    """Write the table of notebooks between its two marks in `README.md`; a ValueError if they are not there once."""
+    path, found = Path(root) / "README.md", all_findings().values()
+    lines = [_notebook(source, found) for source in sorted(Path(root).glob("notebooks/source/*.py"))]
+    table = markdown_table(pd.DataFrame(lines))
+    text, count = FRONT.subn(lambda marks: f"{marks[1]}{table}\n{marks[2]}", path.read_text())
+    if count != 1:
+        raise ValueError(f"Expected the marks of the table of notebooks once in README.md. Received: {count} times.")
+    store.write_atomically(path, text)
 
 
 def all_findings():
@@ -98,7 +106,7 @@ def claims_table(found=None):
 
 
 def save_figures(found, folder):
-    """Draw, save and close an experiment's figures; return a dict of PNG path to words for who does not see it."""
+    """Draw, save and close an experiment's figures; return a dict of PNG path to words on its axes."""
     saved = {}
     rows = found.runs if len(found.runs) else found.trials.assign(run_id="")
     with plt.style.context("default"):
@@ -106,26 +114,15 @@ def save_figures(found, folder):
             figure = drawn.get_figure(root=True)
             plots.mark_profile(figure, found.profile)
             path = plots.save_figure(figure, folder / f"{stem}.png", experiment=found.experiment.name, rows=rows)
-            saved[path] = _describe(figure)
+            axes = [" against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel()))) for ax in figure.axes]
+            saved[path] = "; ".join(dict.fromkeys(filter(None, axes)))
             plt.close(figure)
     return saved
 
 
-def _describe(figure):
-    """Return what a figure shows, read off its axes."""
-    words = []
-    for ax in figure.axes:
-        across, up, legend = ax.get_xlabel(), ax.get_ylabel(), ax.get_legend()
-        ticks = "" if up else ", ".join(tick.get_text() for tick in ax.get_yticklabels())
-        words.append(f"{up} against {across[:1].lower()}{across[1:]}" if up and across else up or across)
-        words.append(ticks and f"for {ticks}")
-        words.append(legend and "by " + ", ".join(text.get_text() for text in legend.get_texts()))
-    return "; ".join(dict.fromkeys(filter(None, words))).replace("[", "(").replace("]", ")")
-
-
 def _index(found, table):
     """Return results/README.md: the experiments by chapter with their answers, and the facts that are computed."""
-    links = [f"[{name}]({course.chapter_of(name)}/README.md#{name})" for name in found]
+    links = [f"[{name}]({chapter}/README.md#{name})" for name, chapter in course.list_experiments().items()]
     questions = [one.experiment.question for one in found.values()]
     answers = [one.answer() for one in found.values()]
     lines = pd.DataFrame({"Experiment": links, "Question": questions, "Answer": answers})
@@ -170,3 +167,17 @@ def _count(found):
     counts = found.runs["status"].value_counts().sort_index()
     outcomes = ", ".join(f"{count} {status}" for status, count in counts.items())
     return f"{len(found.runs)} runs ({outcomes}), {found.seconds:,.0f} seconds of training"
+
+
+def _notebook(source, found):
+    """Return a notebook's link, question, answers and cost as a dict."""
+    mine = [one for one in found if one.experiment.notebook == source.stem]
+    built = (source.parent.parent / f"{source.stem}.ipynb").exists()
+    title = re.search(r"^# # \w+ ?[·:]? ?(.*)$", source.read_text(), re.MULTILINE)[1]
+    seconds = sum(one.seconds for one in mine)
+    return {
+        "Notebook": f"[{source.stem}](notebooks/{source.stem}.ipynb)" if built else f"{source.stem} (source only)",
+        "Question": title[:1].upper() + title[1:],
+        "Answer": "<br>".join(one.answer() for one in mine) or "Read it there.",
+        "Cost of its rows": f"{seconds / 60:.0f} min of one core" if seconds else "–",
+    }

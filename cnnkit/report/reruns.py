@@ -26,18 +26,10 @@ PLACE = ("device", "keras", "backend")  # where a row was made
 
 
 def check_reruns(rows, history, sample, seed):
-    """Train a sample of rows again, one thread a run, in a store that is thrown away.
+    """Train a sample of rows again, in a store that is thrown away, and yield `(outcome, text)` as `verify` prints.
 
-    Args:
-        rows, history: DataFrames of runs and of their epochs, with an `experiment` column each.
-        sample: Integer, rows to take; fewer where they would cost more than `BUDGET` recorded seconds.
-        seed: Integer, which rows.
-    Yields:
-        `(outcome, text)`: `"ok"`, `"FAIL"` or `"skip"`, and what was compared how.
+    `rows` and `history`, their epochs, have a column `experiment`; `sample` and `seed` are those of `verify`.
     """
-    if sample == 0:
-        yield "skip", "re-runs: none asked for"
-        return
     rows = _with_spread(rows[rows["status"].isin(store.FINAL)])
     for dataset in sorted(name for name in set(rows["dataset"]) if not data.is_available(name)):
         lost = rows["dataset"] == dataset

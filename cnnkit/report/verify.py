@@ -1,6 +1,5 @@
 """Does what is committed still hold? Tables, figures and verdicts are derived again, a few rows trained again."""
 
-import collections
 import difflib
 import tempfile
 from pathlib import Path
@@ -23,18 +22,13 @@ NEEDED += ["data_sha256", "model_sha256", "cnnkit", "keras", "backend", "device"
 def verify(sample=5, seed=1):
     """Check everything under `results/` (the full profile), printing one line a check.
 
-    Args:
-        sample: Integer, rows to train again; fewer if they would cost more than `reruns.BUDGET` seconds.
-        seed: Integer, which rows.
-    Returns:
-        Integer, the exit status: 1 if anything does not hold, else 0.
-    Raises:
-        ValueError: If sample or seed is negative.
+    So many rows as `sample` are trained again, which ones says `seed`; fewer if they cost more than `reruns.BUDGET`.
+    Returns the exit status: 1 if anything does not hold, else 0.
     """
     if sample < 0 or seed < 0:
         raise ValueError(f"Expected sample and seed of at least 0. Received: sample={sample}, seed={seed}.")
     print(f"Up to {sample} rows (seed {seed}), together at most {BUDGET} s of training, are trained again at the end.")
-    counts = collections.Counter(ok=0, skip=0, FAIL=0)
+    counts = {"ok": 0, "skip": 0, "FAIL": 0}
     for outcome, text in _checks(store.results_dir("full"), sample, seed):
         counts[outcome] += 1
         print(f"{outcome:4}  {text}", flush=True)
@@ -56,9 +50,8 @@ def _checks(root, sample, seed):
             yield "FAIL", f"tables of {name}: {problem}"
         if len(runs) and not problems:
             tables.append((runs.assign(experiment=name), history.assign(experiment=name)))
-            unasked = len(set(runs["run_id"]) - set(course.findings(name).configs))
-            agree = f"{len(runs)} runs and their {len(history)} epochs agree"
-            yield "ok", f"tables of {name}: {agree}" + (f"; {unasked} runs are asked for by nothing" if unasked else "")
+            asked = runs["run_id"].isin(course.findings(name).configs).sum()
+            yield "ok", f"tables of {name}: {len(runs)} runs ({asked} asked for) and {len(history)} epochs agree"
     yield from _check_derived(root)
     if tables and sound:
         frames = (pd.concat(frames, ignore_index=True) for frames in zip(*tables, strict=True))
@@ -75,43 +68,35 @@ def _table_problems(folder, runs, history):
     for name, frame, keys in (("runs.csv", runs, ["run_id"]), ("history.csv", history, ["run_id", "epoch"])):
         if frame.sort_values(keys).to_csv(index=False, lineterminator="\n") != (folder / name).read_text():
             problems.append(f"{name} is not as the store writes it, sorted and with all staged rows: `make results`")
-    rows = runs.set_index("run_id", drop=False).to_dict("index")
-    lines = dict(list(history.groupby("run_id")))
-    wrong = {run_id: _row_problem(rows.get(run_id), lines.get(run_id)) for run_id in sorted({*rows, *lines})}
-    return problems or [f"row {run_id}: {problem}" for run_id, problem in wrong.items() if problem]
+    return problems or list(_row_problems(runs, history))
 
 
-def _row_problem(row, lines):
-    """Return what of a row does not follow from its config and its history, or None."""
-    if row is None:
-        return "missing in runs.csv, its epochs are in history.csv"
-    try:
-        run_id = RunConfig.from_row(row).run_id
-    except (ValueError, TypeError, KeyError) as error:
-        return f"no config has these fields. {error}"
-    if run_id != row["run_id"]:
-        return f"its fields are those of run {run_id}"
-    if row["status"] == "failed":
-        return None
-    epochs = [] if lines is None else lines["epoch"].tolist()
-    if not epochs or epochs != list(range(1, int(row["epochs_run"]) + 1)):
-        return f"epochs_run is {row['epochs_run']}, and history.csv has the epochs {epochs}"
-    finite = np.isfinite(lines[["train_loss", "val_loss"]]).all(axis=None)
-    if row["status"] != ("completed" if finite else "diverged"):
-        return f"its status is {row['status']}, and its losses {'are' if finite else 'are not'} all finite"
-    best = lines.loc[lines["val_accuracy"].idxmax()]
+def _row_problems(runs, history):
+    """Yield what of rows does not follow from their configs and their histories."""
+    for row in runs.to_dict("records"):
+        try:
+            if (run_id := RunConfig.from_row(row).run_id) != row["run_id"]:
+                yield f"row {row['run_id']}: its fields are those of run {run_id}"
+        except (ValueError, TypeError, KeyError) as error:
+            yield f"row {row['run_id']}: no config has these fields. {error}"
+    rows, lines = runs[runs["status"] != "failed"].set_index("run_id"), history.groupby("run_id")
+    for run_id in rows.index.symmetric_difference(lines.groups):
+        yield f"row {run_id}: missing in {'history' if run_id in rows.index else 'runs'}.csv"
+    best = history.loc[lines["val_accuracy"].idxmax()].set_index("run_id")
+    finite = np.isfinite(history[["train_loss", "val_loss"]]).all(axis=1).groupby(history["run_id"]).all()
     expected = {
+        "status": finite.map({True: "completed", False: "diverged"}),
+        "epochs_run": lines.size(),
         "best_epoch": best["epoch"],
         "best_val_accuracy": best["val_accuracy"],
-        "best_val_loss": lines["val_loss"].min(),
-        "val_score": lines["val_accuracy"].tail(2).mean(),
-        "train_seconds": lines["seconds"].iloc[-1],
+        "best_val_loss": lines["val_loss"].min().replace(np.inf, np.nan),
+        "val_score": lines["val_accuracy"].agg(lambda accuracies: accuracies.tail(2).mean()),
+        "train_seconds": lines["seconds"].last(),
     }
-    for name, value in expected.items():
-        if not is_same(row[name], value if np.isfinite(value) else np.nan):
-            return f"{name} is {row[name]}, and history.csv says {value}"
-    wild = [name for name in store.METRICS if name.endswith("accuracy") and not 0 <= row[name] <= 1]
-    return f"{wild[0]} is {row[wild[0]]}, no fraction" if wild else None
+    for name, values in expected.items():
+        for run_id, value in values.items():
+            if run_id in rows.index and not is_same(rows.at[run_id, name], value):
+                yield f"row {run_id}: {name} is {rows.at[run_id, name]}, and history.csv says {value}"
 
 
 def _check_derived(root):
