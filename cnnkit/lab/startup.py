@@ -15,7 +15,6 @@ from pathlib import Path
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}  # bytes
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 STOP_SECONDS = 20
-WORKER = "Dask Worker"  # how the names of Dask's processes begin
 
 
 def import_keras():
@@ -27,15 +26,14 @@ def import_keras():
     if "keras" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and its later notes: what matters is raised
         sys.stderr.flush()
-        kept, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        kept = os.dup(2)
         try:
-            os.dup2(devnull, 2)
-            with interrupted_later():  # an import may swallow it, or be left half done
+            with open(os.devnull, "w") as devnull, interrupted_later():  # an import may swallow Ctrl-C, or be half done
+                os.dup2(devnull.fileno(), 2)
                 import keras  # noqa: F401
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-            os.close(devnull)
     config = sys.modules["keras"].config
     config.set_floatx("float32")
     config.set_image_data_format("channels_last")
@@ -45,15 +43,14 @@ def import_keras():
 
 
 def prepare_workers():
-    """Start the process that workers are forked from: it imports Keras while this one goes on.
+    """Start the process that workers are forked from, where the system can fork: it imports Keras meanwhile.
 
-    `sweeps.run_all` does it when it has something to train. Called first of all in a script, it saves the seconds that
-    the script takes to import Keras for itself. Where the system cannot fork, it does nothing.
+    `sweeps.run_all` does it when it has something to train; first of all in a script, it saves the script's own import.
     """
     spawn.get_preparation_data = _preparation_data
     if START_METHOD == "forkserver":
         os.environ.update(MALLOC | os.environ)  # read when a process starts
-        multiprocessing.get_context("forkserver").set_forkserver_preload(["cnnkit.lab.preload", "distributed"])
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["cnnkit.lab.sweeps"])
         # It hears a terminal's Ctrl-C, too, and ignores it only when it has imported everything
         # (https://github.com/python/cpython/issues/74371): what is ignored now is so from its start.
         with _on_interrupt(signal.SIG_IGN):
@@ -64,13 +61,13 @@ _with_main = spawn.get_preparation_data
 
 
 def _preparation_data(name):
-    """Return what a new process is told of its parent; a worker of ours is not told to import the parent's script.
+    """Return what a new process is told of its parent: a worker of Dask's is not told to import the parent's script.
 
     What it needs of that script travels by value. Without a guard (`if __name__ == "__main__"`) the script would start
     its own sweep in each worker (https://github.com/dask/distributed/issues/4751).
     """
     told = _with_main(name)
-    return {k: v for k, v in told.items() if not (name.startswith(WORKER) and k.startswith("init_main"))}
+    return {k: v for k, v in told.items() if not (name.startswith("Dask Worker") and k.startswith("init_main"))}
 
 
 def dask_setup(worker):
@@ -82,19 +79,16 @@ def dask_setup(worker):
     import_keras()
 
 
-@contextlib.contextmanager
 def interrupted_once():
-    """Let Ctrl-C interrupt once in `STOP_SECONDS` within this context: to stop workers takes a while."""
-    last = -STOP_SECONDS
+    """Return a context in which Ctrl-C interrupts once in `STOP_SECONDS`: to stop workers takes a while."""
+    heard = []
 
     def stop(*_):
-        nonlocal last
-        if time.monotonic() - last >= STOP_SECONDS:
-            last = time.monotonic()
+        if not heard or time.monotonic() - heard[-1] >= STOP_SECONDS:
+            heard.append(time.monotonic())
             raise KeyboardInterrupt
 
-    with _on_interrupt(stop):
-        yield
+    return _on_interrupt(stop)
 
 
 @contextlib.contextmanager

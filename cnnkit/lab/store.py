@@ -9,7 +9,6 @@ Everywhere `experiment` is a name, a ValueError if it is none, and `root` the fo
 when None. What cannot be written is an OSError; what was there is then untouched, and what is staged stays.
 """
 
-import codecs
 import contextlib
 import csv
 import fcntl
@@ -84,8 +83,7 @@ def write_atomically(path, text):
 
 def check_writable(experiment, root=None):
     """Raise an OSError now, before hours of training, if rows could not be written."""
-    tables, staging = _folders(experiment, root)
-    for folder in [staging, tables] if tables.exists() else [staging]:
+    for folder in _folders(experiment, root):
         probe = folder / f".probe{TEMPORARY}"
         write_atomically(probe, bytes(4096))  # a full disk still takes an empty file
         probe.unlink(missing_ok=True)
@@ -102,9 +100,7 @@ def stage(row, history, experiment, root=None, *, replace=False):
         replace: Boolean, True for the refresh of a stale row: `rebuild` tells if it failed and the old row stays.
     """
     staging = _folders(experiment, root)[1]
-    # Without what a table cannot hold: NUL, CR, lone surrogates, text without end.
-    texts = {k: re.sub("[\0\r\ud800-\udfff]", " ", v[:100_000]) for k, v in row.items() if isinstance(v, str)}
-    record = {"row": row | texts, "history": history.to_dict("records"), "replace": replace}
+    record = {"row": row, "history": history.to_dict("records"), "replace": replace}
     _check_record(record)
     number = 1 + max(map(_number, staging.glob(f"{row['run_id']}.*.json")), default=0)
     write_atomically(staging / f"{row['run_id']}.{number}.{uuid.uuid4().hex[:8]}.json", json.dumps(record))
@@ -126,11 +122,7 @@ def read_trials(experiment, root=None):
 
 
 def rebuild(experiment, root=None):
-    """Fold the staged runs into the two tables, under a lock; safe to be killed at any point.
-
-    Returns:
-        List of the `run_id`s whose refresh had failed, so that an old row stays. They are told on stderr, too.
-    """
+    """Fold the staged runs into the two tables, under a lock; return the `run_id`s whose refresh failed (told, too)."""
     tables, staging = _folders(experiment, root)
     for path in [*tables.glob(f".*{TEMPORARY}"), *staging.glob(f".*{TEMPORARY}")]:
         # What a killed process left: a living one holds the lock. It takes it before it writes anything.
@@ -147,20 +139,19 @@ def rebuild(experiment, root=None):
             write_atomically(tables / name, frame.to_csv(index=False, lineterminator="\n"))
         for path in staged:  # only now, when both tables are on the disk
             path.unlink(missing_ok=True)
-    runs, lost = frames["runs.csv"], []
-    finished = set(runs.loc[runs["status"].isin(FINAL), "run_id"])
+    status, lost = frames["runs.csv"].set_index("run_id")["status"], []
     for row in {one["row"]["run_id"]: one["row"] for one in staged.values() if one["replace"]}.values():
-        if row["status"] == "failed" and row["run_id"] in finished:
-            lost.append(row["run_id"])
+        if row["status"] == "failed" != status[row["run_id"]]:
             _tell(f"The refresh of run {row['run_id']} failed ({row.get('error')!r}); the row that was there stays.")
+            lost.append(row["run_id"])
     return lost
 
 
 def summarise(frame, by, metric):
     """Return `mean, low, high, n` of a metric, low and high of a 95% Student-t interval, one line an arm.
 
-    An arm is what agrees in `by`, a column of the DataFrame `frame` or a list of them. Missing values (of diverged runs)
-    are left out; with n = 1, low and high are NaN. `attrs["metric"]` keeps the metric.
+    An arm is what agrees in `by`, a column of the DataFrame `frame` or a list of them. Missing values (of diverged
+    runs) are left out; with n = 1, low and high are NaN. `attrs["metric"]` keeps the metric.
     """
     by = [by] if isinstance(by, str) else list(by)
     table = frame.groupby(by, dropna=False)[metric].agg(mean="mean", error="sem", n="count").reset_index()
@@ -190,11 +181,10 @@ def _folders(experiment, root):
 def _lock(path):
     """Return a context that holds a lock; after some seconds of waiting, say for what."""
     lock = FileLock(path)
-    try:
+    with contextlib.suppress(Timeout):
         return lock.acquire(timeout=PATIENCE)
-    except Timeout:
-        _tell(f"Waiting for {path}: another process holds it (`lslocks` says which), perhaps stopped by Ctrl-Z (`fg`).")
-        return lock.acquire()
+    _tell(f"Waiting for {path}: another process holds it (`lslocks` says which), perhaps stopped by Ctrl-Z (`fg`).")
+    return lock.acquire()
 
 
 def _tell(sentence):
@@ -224,16 +214,14 @@ def _staged(staging):
                 aside.parent.mkdir(exist_ok=True)
                 path.replace(aside)
             where = path if path.exists() else aside
-            _tell(
-                f"A staged run does not count: {where} is damaged ({error}). The command that made it makes it again."
-            )
+            _tell(f"A staged run does not count and is made again: {where} is damaged ({error}).")
     return records
 
 
 def _check_record(record):
     """Raise a ValueError unless the tables can take this staged run."""
     try:
-        history = [{"epoch": None} | line for line in record["history"]]
+        history, _ = [{"epoch": None} | line for line in record["history"]], record["replace"]
         for line in [{"run_id": None, "status": None} | record["row"], *history]:
             if not all(isinstance(value, (str, int, float, type(None))) for value in line.values()):
                 raise ValueError(f"{line!r:.200}")
@@ -266,7 +254,7 @@ def _merged(tables, staging):
         run_id, now = record["row"]["run_id"], record["row"]["status"]
         if now in FINAL or status.get(run_id) not in FINAL:  # a failed run never takes a finished one's place
             new[run_id], status[run_id] = record, now
-    rows = [record["row"] for record in new.values()]
+    rows = [{name: _plain(value) for name, value in record["row"].items()} for record in new.values()]
     lines = [{"run_id": run_id, **line} for run_id, record in new.items() for line in record["history"]]
     for name, added in zip(frames, (rows, lines), strict=True) if new else ():
         kept = frames[name][~frames[name]["run_id"].isin(list(new))].astype(object)
@@ -275,46 +263,41 @@ def _merged(tables, staging):
     return frames, staged
 
 
+def _plain(value):
+    """Return a value without what a table cannot hold: NUL, CR, lone surrogates, text without end."""
+    return re.sub("[\0\r\ud800-\udfff]", " ", value[:100_000]) if isinstance(value, str) else value
+
+
 def _parse(text):
     return pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXT_COLUMNS, "str"), low_memory=False)
 
 
 def _read_table(path):
-    """Return a table as a DataFrame, an empty one if there is no file."""
-    try:
-        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    except (FileNotFoundError, NotADirectoryError):  # whether it can be written is asked elsewhere
-        return pd.DataFrame(columns=NEEDED[path.name])
-    _check_table(path, data)
-    return _parse(data.decode())
-
-
-def _check_table(path, data):
-    """Raise a ValueError that names the first line of a table (bytes) that no store wrote, and what is wrong there."""
+    """Return a table, empty if there is no file; a ValueError names the first line that no store wrote."""
     line, seen, needed = 1, {}, NEEDED[path.name]
-    reader = csv.reader((text.decode() for text in data.splitlines(keepends=True)), strict=True)
     try:
-        if b"\0" in data:
-            line = data.count(b"\n", 0, data.index(b"\0")) + 1
-            raise ValueError("a NUL byte")
+        data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+        reader = csv.reader((text.decode() for text in data.splitlines(keepends=True)), strict=True)
         header = next(reader, [])
         if "" in header or len({*header}) < max(len(header), 1) or not {*needed} <= {*header}:
             names = " and ".join(needed)
             raise ValueError(f"the columns {', '.join(header)!r:.200}, not {names} and others, each once")
         line = reader.line_num + 1
-        for values in reader:
-            if values:
-                if len(values) != len(header):
-                    raise ValueError(f"{len(values)} values for {len(header)} columns: {','.join(values)!r:.40}")
-                record = dict(zip(header, values, strict=True))
-                _check_line(record)
-                key = tuple(record[name] for name in KEYS.get(path.name, header))
-                if (earlier := seen.setdefault(key, line)) != line:
-                    raise ValueError(f"{' '.join(key):.80} a second time, after line {earlier}")
+        for values in filter(None, reader):
+            if len(values) != len(header):
+                raise ValueError(f"{len(values)} values for {len(header)} columns: {','.join(values)!r:.40}")
+            record = dict(zip(header, values, strict=True))
+            _check_line(record)
+            key = tuple(record[name] for name in KEYS.get(path.name, header))
+            if (earlier := seen.setdefault(key, line)) != line:
+                raise ValueError(f"{' '.join(key):.80} a second time, after line {earlier}")
             line = reader.line_num + 1
-        line = reader.line_num
-        if not data.endswith(b"\n"):
-            raise ValueError("cut off, without a line break at its end")
+        if b"\0" in data or not data.endswith(b"\n"):
+            line = data[: data.find(b"\0")].count(b"\n") + 1  # without a NUL the last one
+            raise ValueError("cut off without a line break at its end, or a NUL byte")
+        return _parse(data.decode())
+    except (FileNotFoundError, NotADirectoryError):  # whether it can be written is asked elsewhere
+        return pd.DataFrame(columns=needed)
     except (ValueError, csv.Error) as fault:
         raise ValueError(
             f"Expected a table as the store writes it. Received: {path}, line {line}: {fault}. "
