@@ -307,7 +307,8 @@ def test_images_keep_their_values_and_pixels():
 def test_weights_share_one_scale_around_zero():
     weights = np.array([[[[-0.5]]], [[[0.25]]]])
     ax = plots.plot_images(weights)
-    assert [image.get_clim() for image in ax.images] == [(-0.5, 0.5)] * 2
+    assert [image.get_clim() for image in ax.images] == [(0, 1)] * 2  # of blue, white and red
+    assert [image.get_array().item() for image in ax.images] == [0, 0.75]
     assert "−0.5 to 0.5" in text_of(ax)
     rgb = plots.plot_images(np.array([-0.5, 0, 0.5]).reshape(1, 1, 1, 3))
     assert np.ravel(rgb.images[0].get_array().data) == pytest.approx([0, 0.5, 1])

@@ -1,5 +1,6 @@
 """A network drawn as boxes to scale."""
 
+import itertools
 import math
 
 import matplotlib.pyplot as plt
@@ -24,17 +25,16 @@ def _kind(row):
 
 
 def _box(shape):
-    """Height, width and length of a layer's output as drawn: square roots, or a column for a vector."""
+    """Height, receding width and length of a layer's output as drawn: square roots, or a column for a vector."""
     if math.prod(shape[:-1]) == 1:
         return max(1.0, _CHANNELS * math.sqrt(shape[-1])), 0.0, 0.4
     height, width = (shape[-3], shape[-2]) if len(shape) > 2 else (shape[0], 0)
-    return math.sqrt(height), math.sqrt(width), max(0.15, _CHANNELS * math.sqrt(shape[-1]))
+    return math.sqrt(height), _DEPTH * math.sqrt(width), max(0.15, _CHANNELS * math.sqrt(shape[-1]))
 
 
 def _cuboid(ax, left, box, colour):
     """Draws one box centred on the axis of the network: front, side and top, its width receding to the upper right."""
-    height, width, length = box
-    back = _DEPTH * width
+    height, back, length = box
     right, low = left + length, -(height + back) / 2
     high = low + height
     light, dark = sns.light_palette(colour, 4)[2], sns.dark_palette(colour, 4)[2]
@@ -65,22 +65,19 @@ def draw_network(table, *, ax=None):
     rows = table.assign(kind=table.apply(_kind, axis=1), box=table.output_shape.map(_box)).dropna(subset="kind")
     rows["above"] = rows.output_shape.map(lambda shape: "×".join(map(str, shape)))
     rows["below"] = rows.apply(_label, axis=1)
-    half = max(height + _DEPTH * width for height, width, _ in rows.box) / 2
-    drawn = [length + _DEPTH * width for _, width, length in rows.box]
+    half = max(height + back for height, back, _ in rows.box) / 2
+    drawn = [length + back for _, back, length in rows.box]
     written = [_CHARACTER * max(map(len, [row.above, *row.below.split("\n")])) for row in rows.itertuples()]
     slots = [max(pair) + _GAP for pair in zip(drawn, written, strict=True)]
     if ax is None:
         _, ax = plt.subplots(figsize=(_INCHES * sum(slots), _INCHES * (2 * half + 8)), layout="constrained")
     palette = sns.color_palette("colorblind")
-    centre = 0.0
-    for row, size, slot in zip(rows.itertuples(), drawn, slots, strict=True):
-        centre += slot / 2
+    for row, size, slot, end in zip(rows.itertuples(), drawn, slots, itertools.accumulate(slots), strict=True):
+        centre, top = end - slot / 2, (row.box[0] + row.box[1]) / 2
         _cuboid(ax, centre - size / 2, row.box, palette[_COLOURS[row.kind]])
-        top = (row.box[0] + _DEPTH * row.box[1]) / 2
         ax.text(centre, top + 0.4, row.above, ha="center", va="bottom", fontsize=7)
         ax.text(centre, -half - 0.5, row.below, ha="center", va="top", fontsize=7)
-        centre += slot / 2
-    ax.set(xlim=(0, centre), ylim=(-half - 3.5, half + 2), aspect="equal")
+    ax.set(xlim=(0, sum(slots)), ylim=(-half - 3.5, half + 2), aspect="equal")
     ax.axis("off")
     kinds = [kind for kind in _COLOURS if kind in set(rows.kind)]
     style = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": len(kinds), "frameon": False}

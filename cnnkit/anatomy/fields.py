@@ -12,15 +12,12 @@ from cnnkit.anatomy.rules import RULES, pointwise
 
 @dataclass(frozen=True)
 class Signal:
-    """What flows along an edge of the graph: a batch-free shape, and what a unit sees along each axis of the image.
+    """What flows along an edge of the graph: unit `u` sees the pixels from `start + u * jump` on, `size` of them."""
 
-    Unit `u` sees the pixels from `start + u * jump` on, `size` of them. Jump 0: every unit sees the same.
-    """
-
-    shape: tuple
+    shape: tuple  # batch-free; the others have a number for each axis of the image
     start: np.ndarray
     size: np.ndarray
-    jump: np.ndarray
+    jump: np.ndarray  # 0: every unit sees the same
 
     @property
     def grid(self):
@@ -51,8 +48,8 @@ def advance(before, facts, shape):
     if facts.get("reshapes") and len(shape) > 1 and shape[:-1] != before.shape[:-1]:
         if np.any((before.grid > 1) & (jump > 0)) or (len(before.shape) == 1 and jump.any()):
             raise ValueError(
-                f"Expected a reshape that keeps or drops the image's axes. Received: {before.shape} -> {shape}, after "
-                "which no unit has one place in the image. Start the model with an Input of the new shape."
+                f"Expected a reshape that keeps or drops the image's axes. Received: {before.shape} -> {shape}. Start "
+                "the model with an Input of the new shape."
             )
         return Signal(shape, start, size, 0 * jump)
     if facts.get("sees_all") or (facts.get("reshapes") and len(shape) == 1):

@@ -135,15 +135,11 @@ def describe(model):
     """`layer_table` and `totals` as text, for a terminal."""
     table = layer_table(model)
     sums = totals(table)
-    shown = table.drop(columns=["field_start", "memory_bytes"]).assign(
-        output_shape=table.output_shape.map(lambda shape: "×".join(map(str, shape))),
-        KiB=(table.memory_bytes / 1024).map("{:,.1f}".format),
-        share_of_image=table.share_of_image.map("{:.1%}".format),
-        num_params=table.num_params.map("{:,}".format),
-        macs=table.macs.map("{:,}".format),
-    )
+    formats = dict.fromkeys(("num_params", "macs", "memory_bytes"), "{:,}".format)
+    formats |= {"output_shape": lambda shape: "×".join(map(str, shape)), "share_of_image": "{:.1%}".format}
+    shown = table.drop(columns="field_start").to_string(index=False, formatters=formats)
     return (
-        f"{model.name}\n{shown.to_string(index=False)}\n"
+        f"{model.name}\n{shown}\n"
         f"{sums.num_params:,} parameters ({sums.weight_bytes / 2**20:,.2f} MiB as float32), "
         f"{sums.macs:,} multiply-adds an image (MACs; papers say FLOPs, profilers count {sums.flops:,}), "
         f"{sums.memory_bytes / 2**20:,.2f} MiB of activations an image."

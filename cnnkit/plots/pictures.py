@@ -39,8 +39,7 @@ def plot_confusion(y_true, y_pred, class_names, *, ax=None):
     turned = sum(map(len, map(str, class_names))) > 4 * classes
     ax.tick_params(length=0, rotation=0, labelsize="medium" if few else 5)
     ax.tick_params(axis="x", rotation=90 if turned else 0)
-    for spine in ax.spines.values():
-        spine.set(visible=True, color="0.8")
+    ax.spines[:].set(visible=True, color="0.8")
     ax.set(xlabel="Predicted class", ylabel="True class")
     errors = int((y_true != y_pred).sum())
     add_caption(ax, f"{errors:,} errors in {y_true.size:,} images ({errors / y_true.size:.2%})")
@@ -80,15 +79,18 @@ def plot_images(images, *, titles=None, columns=8, ax=None):
     limit = None if pictures else max(np.abs(image).max() for image in floats)
     for index, (image, (high, wide)) in enumerate(zip(images, sizes, strict=True)):
         left, top = index % columns * across + (1 - wide) / 2, index // columns * down + (cell - high) / 2
-        ax.imshow(**_paint(image, limit), extent=(left, left + wide, top + high, top), interpolation="nearest")
+        look = {"cmap": "gray", "vmin": 0, "vmax": 255 if image.dtype == np.uint8 else 1}
+        if limit is not None and image.dtype != np.uint8:  # no picture, but values from -limit to limit
+            image, look["cmap"] = 0.5 + 0.5 * image / limit, "RdBu_r"
+        ax.imshow(image, **look, extent=(left, left + wide, top + high, top), interpolation="nearest")
         if titles is not None:
             ax.text(left + wide / 2, top - 0.04, titles[index], ha="center", va="bottom", fontsize=8)
     bottom = (rows - 1) * down + cell
     ax.set(xlim=(-0.02, columns * across - 0.06), ylim=(bottom + 0.02, cell - down - 0.02))
     ax.axis("off")
     if limit is not None:
-        scale = {"s": f"scale −{limit:.3g} to {limit:.3g}", "fontsize": 8, "color": GREY}
-        ax.text(columns * across / 2 - 0.04, bottom + 0.06, ha="center", va="top", **scale)
+        place, grey = (columns * across / 2 - 0.04, bottom + 0.06), {"fontsize": 8, "color": GREY}
+        ax.text(*place, f"scale −{limit:.3g} to {limit:.3g}", ha="center", va="top", **grey)
     return ax
 
 
@@ -101,14 +103,3 @@ def _check_image(image):
             f"shape {image.shape}, finite: {finite}. Show one channel at a time."
         )
     return image
-
-
-def _paint(image, limit):
-    """Return the arguments `imshow` needs; with a limit, floats are no pictures but on the scale -limit to limit."""
-    grey = image.shape[-1] == 1
-    if image.dtype == np.uint8 or limit is None:
-        top = 255 if image.dtype == np.uint8 else 1
-        return {"X": image[..., 0], "cmap": "gray", "vmin": 0, "vmax": top} if grey else {"X": image}
-    if grey:
-        return {"X": image[..., 0], "cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
-    return {"X": 0.5 + 0.5 * image / limit}
