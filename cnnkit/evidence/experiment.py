@@ -231,8 +231,7 @@ class TrialFindings(Findings):
     """What `trials.csv` of a profile says: the attributes and methods of `Findings`, and `trials`, one line a trial."""
 
     def _ask(self):
-        path = self.root / self.experiment.name / "trials.csv"
-        self.trials = pd.read_csv(path, dtype={"run_id": "str"}) if path.exists() else pd.DataFrame()
+        self.trials = store.read_trials(self.experiment.name, self.root)
         self.missing = [] if len(self.trials) else ["trials.csv"]
         if "run_id" in self.trials:
             rows = self.runs.set_index("run_id")

@@ -53,10 +53,10 @@ def count_right(images, references, labels, reference_labels, metric):
 
 def run(profile, client, refresh):
     """Count for every data set, metric and split, keeping each as soon as it is there."""
-    path = store.results_dir(profile) / "knn" / "trials.csv"
-    parts = {}
+    path, parts = store.results_dir(profile) / "knn" / "trials.csv", {}
     if path.exists() and not refresh:
-        parts = dict(list(pd.read_csv(path).groupby(["dataset", "metric", "split"], sort=False)))
+        trials = store.read_trials("knn", store.results_dir(profile))
+        parts = dict(list(trials.groupby(["dataset", "metric", "split"], sort=False)))
     for (name, size), metric, split in itertools.product(SETS[profile], METRICS, ("val", "test")):
         if (name, metric, split) not in parts:
             parts[name, metric, split] = _count(data.load_dataset(name, train_size=size), name, metric, split)
