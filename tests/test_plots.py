@@ -376,6 +376,8 @@ def test_an_arm_of_few_seeds_has_its_range_and_no_interval_beyond_what_is_possib
     assert few == pytest.approx([94, 99])
     assert many == pytest.approx([100 * summary["low"][1], 100])
     assert ax.texts[-3].get_text() == "97.33 [94.00, 99.00]   n = 3"
+    alike = runs[:3].assign(val_accuracy=0.7)  # their mean is not quite 0.7
+    plots.plot_intervals(summarise(alike, "optimizer", "val_accuracy"), y="optimizer", runs=alike)
     assert "mean and 95% Student-t interval, below five seeds range, n = 3 to 5 seeds; points" in text_of(ax)
 
 

@@ -75,7 +75,8 @@ def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=Tru
         )
     if error and not style.is_accuracy(y):
         raise ValueError(f"Expected an accuracy, to draw its error. Received: {y!r}. Leave error out.")
-    finished = _finished(runs, x, y, hue)
+    finished = _finished(runs, y)
+    _check_seeds(finished, x, hue)
     least = -np.inf
     if error:
         finished[y] = 1 - finished[y]
@@ -122,7 +123,8 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
         x, y, values: Column names of the settings across and upwards, and of the metric.
     """
     runs = style.check_frame(runs, x, y, values)
-    finished = _finished(runs, x, values, y)
+    finished = _finished(runs, values)
+    _check_seeds(finished, x, y)
     finished[values] = finished[values].where(~finished["lost"]) * style.shown_scale(values)
     cells = finished.groupby([y, x], dropna=False).agg(
         mean=(values, "mean"), low=(values, "min"), high=(values, "max"), n=(values, "count"), lost=("lost", "sum")
@@ -170,12 +172,12 @@ def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", reference=Non
     if runs is not None:
         runs = style.check_frame(runs, y, metric)
         runs = runs[runs[y].isin(summary[y])]
-        finished, told = _finished(runs, None, metric), [tell_band(summary["n"], metric, "points")]
+        finished, told = _finished(runs, metric), [tell_band(summary["n"], metric, "points")]
         summary, lost = _bound(summary, finished[~finished["lost"]], y, metric), tell_lost(runs, finished["lost"].sum())
         for row, arm in summary[y].items():
             _draw_points(ax, finished[finished[y] == arm], metric, row + 0.27, colour)
     middle, low, high = (summary[name] * scale for name in (x, "low", "high"))
-    bars = np.nan_to_num([middle - low, high - middle])  # n = 1: a point, no bar
+    bars = np.nan_to_num([middle - low, high - middle]).clip(min=0)  # n = 1, or all runs alike: a point, no bar
     ax.errorbar(middle, summary.index, xerr=bars, fmt="o", color=colour, mec="w", mew=0.7, capsize=3, markersize=6)
     beside = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small", "annotation_clip": False}
     for row, line in summary.iterrows():
@@ -212,14 +214,11 @@ def _is_collapsed(frame):
     return frame["collapsed"].eq(True) if "collapsed" in frame else pd.Series(False, index=frame.index)
 
 
-def _finished(runs, x, metric, hue=None):
+def _finished(runs, metric):
     """Return a copy of the runs that did not fail, whose column `lost` says which diverged or collapsed."""
     status = runs["status"] if "status" in runs else pd.Series("completed", index=runs.index)
-    runs = runs.assign(lost=~np.isfinite(runs[metric]) | (status == "diverged") | _is_collapsed(runs))
-    finished = runs[status != "failed"].copy()
-    if x is not None:
-        _check_seeds(finished, x, hue)
-    return finished
+    lost = ~np.isfinite(runs[metric]) | (status == "diverged") | _is_collapsed(runs)
+    return runs.assign(lost=lost)[status != "failed"]
 
 
 def _ends(history, column):
