@@ -227,7 +227,7 @@ def test_a_gpus_seconds_count_for_more():
 def test_rows_whose_images_are_not_here_are_skipped_and_said_so(root, capsys, monkeypatch):
     monkeypatch.setattr(data, "is_available", lambda name: False)
     found, lines = faults(capsys, sample=2)
-    assert not found and any("6 rows on digits: it is not here (CNNKIT_DATA_DIR" in line for line in lines)
+    assert not found and any("6 rows on digits: it is not here; CNNKIT_DATA_DIR" in line for line in lines)
 
 
 def test_a_negative_sample_is_refused():

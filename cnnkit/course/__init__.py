@@ -1,13 +1,8 @@
 """The course: a folder a chapter, with its experiments and facts; and what every notebook begins with.
 
-`from cnnkit.course import *` brings
-
-    PROFILE                 "smoke" or "full"
-    keras layers np pd plt sns
-    anatomy data models plots, load_dataset, create_model
-    RunConfig train         one run, trained here and now
-    findings run_here       an experiment's committed rows; its small version, trained here and now
-    show tell say           figures; table and verdicts; a sentence
+`from cnnkit.course import *` brings the `PROFILE` ("smoke" or "full"), Keras, NumPy, pandas, matplotlib and seaborn by
+their usual names, parts of cnnkit, `train` for one run here and now, and what stands below: `findings` for committed
+rows, `run_here` for an experiment's small version, and `show`, `tell` and `say`.
 """
 
 import atexit

@@ -11,10 +11,7 @@ TEMPLATE = Path(__file__).with_suffix(".md")
 
 
 def page(verdicts):
-    """Return `results/corrections.md`: the template, each `{{id}}` replaced by our figure, a line of `verdicts`.
-
-    Raises a ValueError if the template names an id that is no line of `verdicts`, the frame of `claims.csv`.
-    """
+    """Return the page: each `{{id}}` of the template replaced by that line of `verdicts`, the frame of `claims.csv`."""
     template = TEMPLATE.read_text(encoding="utf-8")
     lines = verdicts.set_index("id").to_dict("index")
     if unknown := sorted(set(re.findall(r"{{(.*?)}}", template)) - set(lines)):

@@ -12,12 +12,11 @@ from cnnkit.lab import startup, store
 
 PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy", "pandas", "distributed", "seaborn", "jupyterlab")
 BROKEN = ("missing", "not writable")  # with these cnnkit cannot work
-FREE_GIGABYTES = 5
 LOCK = HOME / "requirements.lock"
 
 
 def report():
-    """Print every check, then the advice; return 1 if something must be mended before cnnkit can work, else 0."""
+    """Print every check, `(name, what is there, advice or "")`; return 1 if cnnkit cannot work like this, else 0."""
     checks = [("Python", platform.python_version(), ""), *_packages()]
     if "missing" not in [value for _, value, _ in checks]:
         checks += [*_hardware(), *_datasets(), *_disk()]
@@ -26,9 +25,6 @@ def report():
     advice = [f"  {name}: {text}" for name, _, text in checks if text]
     print("\n".join(["\nAdvice:", *advice] if advice else ["\nAll is well."]))
     return int(any(value in BROKEN for _, value, _ in checks))
-
-
-# Each check is (name, what is there, advice or "").
 
 
 def _packages():
@@ -66,7 +62,6 @@ def _disk():
     wanted = store.results_dir()
     folder = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
     free, writable = shutil.disk_usage(folder).free / 1e9, os.access(folder, os.W_OK)
-    few = free < FREE_GIGABYTES
-    yield "disk", f"{free:.0f} GB free", f"less than {FREE_GIGABYTES} GB: CIFAR-10 alone takes 0.4" if few else ""
+    yield "disk", f"{free:.0f} GB free", "less than 5 GB: CIFAR-10 alone takes 0.4" if free < 5 else ""
     advice = "" if writable else "set CNNKIT_RESULTS_DIR to a folder you can write"
     yield "results", "writable" if writable else "not writable", advice

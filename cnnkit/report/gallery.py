@@ -24,9 +24,8 @@ FRONT = re.compile(r"(<!-- notebooks: written by `make results` -->\n).*?(<!-- /
 READING = """
 Intervals are 95% Student-t over seeds on this test set, accuracies in %, their differences in percentage points (pp).
 A claim is SUPPORTED when the interval of its effect lies above the margin, REFUTED when its high end lies below it
-(opposite, no difference, or no better), else INCONCLUSIVE; q is the Benjamini–Hochberg value over all claims of the
-book that seeds decide. Runs that collapsed are counted, and no part of a mean. TRUE, FALSE and CONDITIONAL are
-computed.
+(opposite, no difference, or no better), else INCONCLUSIVE; q is the Benjamini–Hochberg value over all claims that seeds
+decide. Runs that collapsed are counted, and no part of a mean. TRUE, FALSE and CONDITIONAL are computed.
 """
 
 
@@ -100,8 +99,7 @@ def all_findings():
 
 def claims_table(found=None):
     """Return the verdicts on all claims and facts from the committed rows: the frame of `claims.csv`."""
-    found = all_findings() if found is None else found
-    rows = [row for one in found.values() for row in one.verdicts()]
+    rows = [row for one in (found or all_findings()).values() for row in one.verdicts()]
     return claims.as_table(rows + [fact.check(one) for one in course.list_facts()])
 
 
@@ -145,8 +143,7 @@ def _section(found, table, folder):
     if len(found.runs):
         made = {"on": "device", "with": "backend", "Keras": "keras", "cnnkit": "cnnkit", "commit": "commit"}
         origin = [f"{word} {' and '.join(sorted(set(found.runs[column].dropna())))}" for word, column in made.items()]
-        made_by = f"Made by `python -m cnnkit sweep {name} --profile full`"
-        parts.append(f"{made_by}: {', '.join([_count(found), *origin])}.\n")
+        parts.append(f"Made by `python -m cnnkit sweep {name} --profile full`: {_count(found)}, {', '.join(origin)}.\n")
     return "\n".join(parts)
 
 

@@ -62,10 +62,7 @@ def list_sources(root=HOME):
 
 
 def list_faults(notebook, source):
-    """Return what keeps a notebook from being shown, as sentences; an empty list if nothing does.
-
-    `notebook` is an `nbformat.NotebookNode`, `source` the path of its source.
-    """
+    """Return what keeps a notebook (a `NotebookNode`) of that source (a path) from being shown, a list of sentences."""
     faults, ran = [], notebook.metadata.get("cnnkit", {}).get("cells_sha256")
     if {ran, _digest(notebook)} != {_digest(jupytext.read(source, fmt="py:percent"))}:
         faults.append(f"its cells or outputs are not those of {source.name} as it is now; run it again")

@@ -33,8 +33,7 @@ def check_reruns(rows, history, sample, seed):
     rows = _with_spread(rows[rows["status"].isin(store.FINAL)])
     for dataset in sorted(name for name in set(rows["dataset"]) if not data.is_available(name)):
         lost = rows["dataset"] == dataset
-        place = f"CNNKIT_DATA_DIR=folder of {dataset}.npz"
-        yield "skip", f"re-runs of {lost.sum()} rows on {dataset}: it is not here ({place})"
+        yield "skip", f"re-runs of {lost.sum()} rows on {dataset}: it is not here; CNNKIT_DATA_DIR says where to look"
         rows = rows[~lost]
     lone = ~rows["here"] & (rows["seeds"] < FEWEST)
     if lone.any():
