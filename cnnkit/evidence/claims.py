@@ -24,17 +24,15 @@ class Claim:
 
     Args:
         id: String, unique in the book, e.g. `"momentum-accuracy"`.
-        text: String, what is claimed.
+        text, source: Strings: what is claimed, and by whom.
         better, worse: Names of arms: the one said to be better, and the other.
-        source: String, who claims it.
         margin: Float, in the metric's units, below which a difference does not matter; for a ratio, 1 or more.
-        metric: Column of `runs.csv`; a pair of columns where better and worse are read from different ones; with a
-            `target`, `"epochs"` or `"seconds"` to it; `"collapsed"` where collapse is the claim.
+        metric: Column of `runs.csv`, or one of better and one of worse; `"epochs"` or `"seconds"` to a target; or
+            `"collapsed"`, where collapse is the claim.
         target: `(history column, level)`, or None. A run that never reaches the level is censored at its end.
         lower_is_better: Boolean, for losses; times to a target always are.
         ratio: Boolean. True compares how many times better is better, on a log scale, instead of a difference.
-        beside: `(better, worse)`, two more arms: the claim is then an interaction, what better buys over worse beyond
-            what it buys here.
+        beside: `(better, worse)`, two more arms, for an interaction: what better buys beyond what it buys there.
         ledger: Integer, the claim's number in the ledger of textbook claims; None if it has none.
     """
 
@@ -70,11 +68,10 @@ def choose_rate(scores):
     """Choose a learning rate away from the cliff.
 
     Among the rates whose mean is within one standard error (of the paired differences) of the best mean, the one with
-    the best worst seed; of equal ones the lowest.
+    the best worst seed; of equal ones the lowest. A rate whose run diverged or failed is never chosen.
 
     Args:
-        scores: DataFrame, a line a rate in rising order, a column a tuning seed: mean validation accuracy of the last
-            two epochs, NaN where the run diverged or failed. A rate with such a run is never chosen.
+        scores: DataFrame, a line a rate in rising order, a column a tuning seed; NaN where a run diverged or failed.
     Returns:
         Dict: `learning_rate`, `tried` (how many), `at_edge` (Boolean: the best mean is at the edge of the grid) and
         `same_again`, the probability that the same rate would be chosen on other seeds (parametric bootstrap).
@@ -114,10 +111,8 @@ def plan_seeds(deviation, margin, error=ERROR, least=LEAST_SEEDS, most=MOST_SEED
     """Return how many seeds, from `least` to `most`, make the interval's expected half-width at most the margin.
 
     Args:
-        deviation: Float, of the paired difference, in the margin's units; NaN plans the most.
-        margin: Float.
+        deviation, margin: Floats, of the paired difference, in the same units; a deviation of NaN plans the most.
         error: Float, what the interval may miss.
-        least, most: Integers; the most where even these are not enough.
     """
     counts = np.arange(least, most + 1)
     enough = stats.t.ppf(1 - error / 2, counts - 1) * deviation / np.sqrt(counts) <= margin
@@ -125,23 +120,18 @@ def plan_seeds(deviation, margin, error=ERROR, least=LEAST_SEEDS, most=MOST_SEED
 
 
 def find_collapsed(rows):
-    """Return a Boolean Series: runs that diverged, or end nearer to chance than to the best run of their arm.
-
-    Args:
-        rows: DataFrame of fresh runs with `arm`, `status`, `val_accuracy` and `majority_share`, which is chance.
-    """
+    """Return a Boolean Series: fresh runs that diverged, or end nearer to chance than to the best run of their arm."""
     best = rows.groupby("arm")["val_accuracy"].transform("max")
     near = (rows["val_accuracy"] - rows["majority_share"]).abs() < (best - rows["val_accuracy"])
     return near | (rows["status"] == "diverged")
 
 
 def decide(claim, rows, history, *, looks=1):
-    """Return the verdict on a claim from fresh runs: a dict with columns of `claims.csv`.
+    """Return the verdict on a claim: a dict with columns of `claims.csv`, effects in the metric's units, or a ratio.
 
     Args:
-        claim: A `Claim`; effect and interval are in its metric's units, or a ratio.
-        rows: DataFrame of the fresh runs of all arms, with `arm` and `seed`; the same seeds for each arm.
-        history: DataFrame of their epochs.
+        claim: A `Claim`.
+        rows, history: DataFrames of the fresh runs, the same seeds for each `arm`, and of their epochs.
         looks: Integer, how often the seeds are looked at: each look decides at its share of the error.
     Raises:
         ValueError: If two arms have identical histories: then they do not differ at all.
@@ -203,8 +193,7 @@ def _arms(claim, rows, history):
     better, worse = arms[claim.better], arms[claim.worse]
     for name, arm in arms.items():
         if list(arm.index) != list(better.index):
-            theirs = f"{list(better.index)} of {claim.better}, {list(arm.index)} of {name}"
-            raise Undecided(f"the seeds are not paired: {theirs}")
+            raise Undecided(f"the seeds are not paired: {[*better.index]} of {claim.better}, {[*arm.index]} of {name}")
         if failed := (arm["status"] == "failed").sum():
             raise Undecided(f"{failed} of {len(arm)} runs of {name} failed")
     if len(better) < 2:

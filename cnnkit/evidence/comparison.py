@@ -29,22 +29,17 @@ class Comparison:
     Args:
         base: `RunConfig`, what all arms share.
         by: String, what an arm's name says, in this order, e.g. `"network, pixels"`.
-        arms: Dict of name to dict of `RunConfig` fields, what each changes of the base. `learning_rate` among them
-            fixes the arm's own, as a number or as `Times`.
-        rates: Learning rates that the other arms try, at least five and about a factor of 2 apart: one tuple for all,
-            or a dict by arm.
+        arms: Dict of name to the `RunConfig` fields that it changes; a `learning_rate` there, or `Times`, is not tuned.
+        rates: Learning rates that the other arms try, five or more, a factor of 2 apart; or a dict of them by arm.
         claims: `Claim`s that the arms decide.
         control: The arm whose budget is checked, at twice the epochs; None for the first.
         tuning_seeds: Seeds that choose; three or more.
         tuned_with: Dict of `RunConfig` fields by which tuning runs are shorter, where a whole one is too dear.
-        block: Integer, which fresh seeds: 1 for 101 to 150, 2 for 151 to 200 ...: a comparison that is redesigned after
-            its fresh runs were seen takes the next.
-        looks: 1 or 2. With 2, claims that the planned seeds leave open get as many as would decide them, up to 20, and
-            both looks decide at half the error.
+        block: Integer, which fresh seeds: 1 for 101 to 150, ...; after a redesign that has seen its own, the next.
+        looks: 1 or 2: open claims get as many seeds as would decide, up to 20; both looks decide at half the error.
         seeds: Integer, fresh seeds; None plans them from the tuning runs.
         longer_seeds: Integer, seeds of the budget check; 0 for a smoke run, or where the budget is the question.
-        level: Float, test accuracy that a plain good recipe gives on the same data, or None: a control arm that lies 3
-            points below it is a bug until explained.
+        level: Float, test accuracy of a plain good recipe on the same data, against which the control arm is held.
     Raises:
         ValueError: If the declaration contradicts itself; the message says where.
     """
@@ -91,11 +86,10 @@ class Comparison:
         return tuple(sorted(self.rates.get(arm, ()) if isinstance(self.rates, dict) else self.rates))
 
     def small(self, rates=2, seeds=2, **changes):
-        """Return this comparison in smoke: the base changed, `rates` learning rates an arm, one tuning seed, no looks.
+        """Return this comparison in smoke: one tuning seed, no looks, fewer of everything.
 
         Args:
-            rates: Integer, how many rates from the middle of each grid.
-            seeds: Integer, fresh seeds.
+            rates, seeds: Integers: how many rates from the middle of each arm's grid, and how many fresh seeds.
             **changes: Fields of the base, e.g. `dataset="digits", epochs=2`; an arm's own fields win.
         """
         few = {}
@@ -113,18 +107,12 @@ class Comparison:
 class Plan:
     """What a comparison asks for, as far as the rows there are decide it: the tuning runs first, then the fresh ones.
 
-    Args:
-        comparison: A `Comparison`.
-        rows, history: DataFrames of the store's runs and epochs, those of others among them.
-
     Attributes:
-        configs: Dict of `run_id` to `RunConfig`, in the order in which they are to be trained.
-        missing: List of the configs without a row.
-        rows: DataFrame of the rows that are there, with `arm`, `role` (tuning, fresh, longer), the columns that an
-            arm's name fills, and `collapsed`; a run that serves two arms has two lines.
-        choices: Dict of arm to what `claims.choose_rate` returned.
+        configs: Dict of `run_id` to `RunConfig`, in the order of training; `missing`: a list of those without a row.
+        rows: DataFrame of the rows that are there, a line for each arm that a run serves, with `arm`, `role` (tuning,
+            fresh, longer), the columns that an arm's name fills, and `collapsed`.
+        choices: Dict of arm to what `claims.choose_rate` returned; `undecided`: to why it could not.
         scores: Dict of arm to the validation scores of its tuning runs: a line a rate, a column a seed.
-        undecided: Dict of arm to why no learning rate can be chosen for it.
         seeds: List of the fresh seeds, in order; `first` of them belong to the first look.
     """
 
@@ -161,8 +149,7 @@ class Plan:
     def budget(self):
         """Return what twice the epochs change for the control arm, or None before these runs are there.
 
-        Returns:
-            Dict: `epochs` (of the comparison), `change` of test accuracy with `low` and `high`, and `n`.
+        A dict: `epochs` of the comparison, `change` of test accuracy with `low` and `high`, and `n`.
         """
         if self.of_role("longer").empty or self.missing:
             return None
@@ -223,9 +210,8 @@ class Plan:
             except Undecided as why:
                 self.undecided[arm] = str(why)
                 continue
-            if choice["tried"] < (least := claims.LEAST_RATES):
-                words = f"{choice['tried']} learning rates tried for {arm}: the protocol asks for {least}"
-                self.undecided[arm] = words
+            if (tried := choice["tried"]) < (least := claims.LEAST_RATES):
+                self.undecided[arm] = f"{tried} learning rates tried for {arm}: the protocol asks for {least}"
             elif choice["at_edge"]:
                 self.undecided[arm] = f"the best learning rate of {arm} is at the edge of its grid"
 
@@ -294,8 +280,7 @@ def _check(comparison):
         _expect(arm in arms, f"learning rates of {known}", arm)
         _expect(len(set(grid)) == len(grid), "learning rates that differ", grid)
     for arm, fields in arms.items():
-        has_rate = "learning_rate" in fields or grids.get(arm)
-        _expect(has_rate, f"learning rates for {arm!r}, or one of its own", "none")
+        _expect(fields.get("learning_rate") or grids.get(arm), f"learning rates for {arm!r}, or one of its own", "none")
     for arm, times in comparison.followers.items():
         leads = times.arm in arms and times.arm not in comparison.followers
         _expect(leads, f"{arm!r} to follow an arm with a rate of its own", repr(times.arm))
@@ -309,15 +294,13 @@ def _check(comparison):
         differ = claim.better != claim.worse or not isinstance(claim.metric, str)
         _expect(differ, f"two arms, or two metrics, for claim {claim.id}", f"{claim.better!r} twice")
     _expect(comparison.control in arms, f"control out of {known}", repr(comparison.control))
-    most, open_claims = claims.MOST_SEEDS, "or None to plan them (a claim that needs more stays INCONCLUSIVE)"
-    rules = {
-        "block": (comparison.block >= 1, "1 or more"),
-        "looks": (comparison.looks in (1, 2), "1 or 2"),
-        "seeds": (comparison.seeds is None or 1 <= comparison.seeds <= most, f"at most {most}, {open_claims}"),
-        "tuning_seeds": (all(0 < seed <= 100 for seed in comparison.tuning_seeds), "from 1 to 100"),
-    }
-    for name, (fine, expected) in rules.items():
-        _expect(fine, f"{name} {expected}", f"{name}={getattr(comparison, name)}")
+    block, looks, seeds, most = comparison.block, comparison.looks, comparison.seeds, claims.MOST_SEEDS
+    _expect(block >= 1, "block 1 or more", f"{block=}")
+    _expect(looks in (1, 2), "looks 1 or 2", f"{looks=}")
+    planned = f"seeds at most {most}, or None to plan them (a claim that needs more stays INCONCLUSIVE)"
+    _expect(seeds is None or 1 <= seeds <= most, planned, f"{seeds=}")
+    tuning_seeds = comparison.tuning_seeds
+    _expect(all(0 < seed <= 100 for seed in tuning_seeds), "tuning_seeds from 1 to 100", f"{tuning_seeds=}")
 
 
 def _expect(fine, expected, received):

@@ -16,6 +16,7 @@ from cnnkit.lab.config import RunConfig
 
 __all__ = ["Claim", "Comparison", "Experiment", "Findings", "Times", "Trials", "run_experiment"]
 
+LEVELS = ["num_params", "learning_rate", "epochs", "mean", "low", "high", "n", "collapsed"]
 LOW_LEVEL = 0.03  # a control arm this far below a plain good recipe is a bug until explained
 
 
@@ -24,8 +25,7 @@ class Experiment:
     """What an experiment file holds as `EXPERIMENT`.
 
     Args:
-        name: String, its folder under `results/`: the file's name.
-        question: String, one sentence.
+        name, question: Strings: its file and its folder under `results/`, and one sentence.
         full, smoke: A `Comparison`, or a dict of them by part, e.g. `{"cifar10": ..., "mnist": ...}`.
         notebook: String, the notebook that reads its rows, like `"00_quickstart"`; None if there is none.
         answer: Function `(Findings) -> string` of at most 15 words for the front page; None for the best arm's.
@@ -61,9 +61,8 @@ class Trials:
         run: Function `(profile, client, refresh) -> DataFrame` that trains and returns one line a trial.
         tabulate: Function `(Findings) -> DataFrame`, the summary.
         draw: Function `(Findings) -> dict` of file stem to Axes or Figure.
-        decide: Function `(Findings) -> list of dicts`: verdicts that its trials decide by counting; None for none.
-        seeds: Dict of profile to the training seeds of every trial, the first of which made its `run_id`; None where
-            trials are no runs.
+        decide: Function `(Findings) -> list of dicts`, verdicts that are counted; None for none.
+        seeds: Dict of profile to the training seeds of a trial, whose `run_id` is the first's; None without runs.
     """
 
     name: str
@@ -101,14 +100,11 @@ class Findings:
     """What the rows of a profile say about an experiment.
 
     Attributes:
-        experiment: The `Experiment`.
-        profile: `"smoke"` or `"full"`.
+        experiment, profile: The `Experiment`, and `"smoke"` or `"full"`.
         plans: Dict of part to `Plan`.
-        configs: Dict of `run_id` to `RunConfig`: all that is asked for so far.
-        missing: List of those without a row.
+        configs: Dict of `run_id` to `RunConfig`: all asked for so far; `missing`: a list of those without a row.
         complete: Boolean, whether none is missing.
-        runs, history: DataFrames of the rows that are there and of their epochs.
-        seconds: Float, of training behind the rows.
+        runs, history: DataFrames of the rows that are there and of their epochs; `seconds`: their training time.
     """
 
     def __init__(self, experiment, profile):
@@ -146,54 +142,50 @@ class Findings:
     def table(self):
         """Return one line an arm over its fresh seeds.
 
-        Returns:
-            DataFrame: the part (where there are several), what an arm's name says, `num_params, learning_rate, epochs`,
-            `mean, low, high, n` of the test accuracy over the runs that did not collapse, and `collapsed`: how many of
-            how many, with a Clopper–Pearson interval where any did.
+        A DataFrame: the part (where there are several), what an arm's name says, `num_params, learning_rate, epochs`,
+        `mean, low, high, n` of the test accuracy over the runs that did not collapse, and `collapsed`: how many of how
+        many, with a Clopper–Pearson interval where any did.
         """
-        tables = [table for part, plan in self.plans.items() if len(table := _levels(plan, self._named(part)))]
-        table = pd.concat(tables, ignore_index=True).drop(columns="arm") if tables else pd.DataFrame()
-        names = list(dict.fromkeys(name for plan in self.plans.values() for name in plan.comparison.names))
-        if tables and len(self.plans) > 1:  # parts may name their arms by other things
-            first = ["part", *names]
-            table = table[[*first, *table.columns.difference(first, sort=False)]].fillna(dict.fromkeys(names, ""))
+        names = dict.fromkeys((name for plan in self.plans.values() for name in plan.comparison.names), "")
+        tables = [_levels(plan).assign(part=part) for part, plan in self.plans.items() if len(plan.of_role("fresh"))]
+        table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["part", *names, *LEVELS])
+        # Parts may name their arms by other things.
+        table = table[[*["part"] * (len(self.plans) > 1), *names, *LEVELS]].fillna(names)
         table.attrs["metric"] = "test_accuracy"
         return table
 
     def tuning(self):
         """Return one line an arm that was tuned: its rate, how many were tried, and how sure the choice is."""
         lines = [
-            self._named(part) | {"arm": arm, **choice, "note": plan.undecided.get(arm, "")}
+            {"part": part, "arm": arm, **choice, "note": plan.undecided.get(arm, "")}
             for part, plan in self.plans.items()
             for arm, choice in plan.choices.items()
         ]
-        return pd.DataFrame(lines)
+        return pd.DataFrame(lines).drop(columns=[] if len(self.plans) > 1 else "part", errors="ignore")
 
     def notes(self):
         """Return sentences that belong under the table: sampling error, budget check, levels too low to believe."""
         sentences = []
         for part, plan in self.plans.items():
-            control, where = plan.comparison.control, f" ({part})" if len(self.plans) > 1 else ""
-            level, fresh = plan.comparison.level, plan.of_role("fresh")
-            if len(fresh):
-                share, images = fresh["test_accuracy"], fresh["test_images"].iloc[0]
-                errors = 100 * np.sqrt(share * (1 - share) / images)
-                sentences.append(
-                    f"Intervals are over seeds on these {images:,.0f} test images{where}; another test set would move "
-                    f"each accuracy by a standard error of {errors.min():.2f} to {errors.max():.2f} points."
-                )
-            if budget := plan.budget():
-                sentences.append(
-                    f"Twice the {budget['epochs']} epochs change {control}{where} by {100 * budget['change']:+.2f} "
-                    f"[{100 * budget['low']:.2f}, {100 * budget['high']:.2f}] points over {budget['n']} seeds."
-                )
-            if level is not None and len(fresh) and not plan.missing:
-                reached = fresh.loc[fresh["arm"] == control, "test_accuracy"].mean()
-                if reached < level - LOW_LEVEL:
-                    sentences.append(
-                        f"{control}{where} reaches {reached:.1%}, and a plain good recipe {level:.1%} on the same "
-                        "data: a bug until explained."
-                    )
+            level, budget, fresh = plan.comparison.level, plan.budget(), plan.of_role("fresh")
+            if fresh.empty:
+                continue
+            where = f" ({part})" if len(self.plans) > 1 else ""
+            control = f"{plan.comparison.control}{where}"
+            share, images = fresh["test_accuracy"], fresh["test_images"].iloc[0]
+            errors = 100 * np.sqrt(share * (1 - share) / images)
+            sentences.append(
+                f"Intervals are over seeds on these {images:,.0f} test images{where}; another test set would move "
+                f"each accuracy by a standard error of {errors.min():.2f} to {errors.max():.2f} points."
+            )
+            if budget:
+                change, low, high = (100 * budget[name] for name in ("change", "low", "high"))
+                words = f"{change:+.2f} [{low:.2f}, {high:.2f}] points over {budget['n']} seeds."
+                sentences.append(f"Twice the {budget['epochs']} epochs change {control} by {words}")
+            reached = share[fresh["arm"] == plan.comparison.control].mean()
+            if level is not None and not plan.missing and reached < level - LOW_LEVEL:
+                words = f"and a plain good recipe {level:.1%} on the same data: a bug until explained."
+                sentences.append(f"{control} reaches {reached:.1%}, {words}")
         return sentences
 
     def figures(self):
@@ -206,8 +198,8 @@ class Findings:
                 chosen = {arm: choice["learning_rate"] for arm, choice in plan.choices.items()}
                 tuning = plan.of_role("tuning").query("arm in @chosen")
                 drawn[f"tuning{suffix}"] = plots.plot_sweep(tuning, y="val_score", hue=hue, chosen=chosen, error=True)
-            levels = _levels(plan, {})
-            drawn[f"accuracy{suffix}"] = plots.plot_intervals(levels, y="arm", metric="test_accuracy", runs=fresh)
+            how = {"y": "arm", "metric": "test_accuracy", "runs": fresh}
+            drawn[f"accuracy{suffix}"] = plots.plot_intervals(_levels(plan), **how)
             labels = fresh[["run_id", "seed", "collapsed"]].assign(**{hue: fresh["arm"]})
             lines = plan.history.merge(labels, on="run_id")
             drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue=hue)
@@ -222,9 +214,6 @@ class Findings:
         best = self.table().sort_values("mean").iloc[-1]
         arm = ", ".join(str(best[name]) for name in next(iter(self.plans.values())).comparison.names)
         return f"Best: {arm}, {best['mean']:.1%} ({100 * best['low']:.1f} to {100 * best['high']:.1f})."
-
-    def _named(self, part):
-        return {"part": part} if len(self.plans) > 1 else {}
 
 
 class TrialFindings(Findings):
@@ -260,17 +249,15 @@ class TrialFindings(Findings):
         return self.experiment.draw(self)
 
 
-def _levels(plan, named):
+def _levels(plan):
     """Return one line an arm of a plan, in the order of its declaration."""
     lines, parts = [], dict(list(plan.of_role("fresh").groupby("arm")))
     for arm in [arm for arm in plan.comparison.arms if arm in parts]:
         part, count, n = parts[arm], int(parts[arm]["collapsed"].sum()), len(parts[arm])
         sound = part.loc[~part["collapsed"], "test_accuracy"]
-        mean, low, high = store.student_interval(sound)
         collapsed = f"{count} of {n}"
         if count:
             collapsed += " ({:.0%} to {:.0%})".format(*stats.binomtest(count, n).proportion_ci())
-        told = [*plan.comparison.names, "num_params", "learning_rate", "epochs"]
-        line = named | {"arm": arm} | {name: part[name].iloc[0] for name in told}
-        lines.append(line | {"mean": mean, "low": low, "high": high, "n": len(sound), "collapsed": collapsed})
-    return pd.DataFrame(lines)
+        same = part.iloc[0][[*plan.comparison.names, *LEVELS[:3]]]
+        lines.append([arm, *same, *store.student_interval(sound), len(sound), collapsed])
+    return pd.DataFrame(lines, columns=["arm", *plan.comparison.names, *LEVELS])

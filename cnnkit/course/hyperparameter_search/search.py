@@ -3,9 +3,9 @@
 Run:     python -m cnnkit search                  (smoke: digits, offline, one training seed)
          python -m cnnkit search --profile full   (10,000 MNIST images; about three hours of one core)
 Score:   of a trial, the mean over three training seeds of the validation score, itself a mean over two epochs.
-Before:  0.1 gave the oracles of all three algorithms one seed, so that they shared most of their proposals and were equal
-         by construction; each has a stream of its own now. And it took the best of twenty trials, each by the best
-         epoch of one training seed: that is a maximum over noise, not the quality of a setting.
+Before:  0.1 gave the oracles of all three algorithms one seed, so that they shared most proposals and were equal by
+         construction; each has a stream of its own now. And it took the best of twenty trials, each by the best epoch
+         of one training seed: that is a maximum over noise, not the quality of a setting.
 """
 
 import matplotlib.pyplot as plt
@@ -57,19 +57,20 @@ def best_so_far(trials):
 def plot_settings(trials):
     """Draw the validation score of every whole trial against each hyperparameter."""
     whole = trials[trials["epochs"] == trials["epochs"].max()].drop_duplicates(["algorithm", "run_id"])
-    whole = whole.assign(score=100 * whole["score"])
+    lost, epochs = whole["score"].isna().sum(), whole["epochs"].max()
     figure, axes = plt.subplots(1, len(SPACE), figsize=(12, 3.6), sharey=True, layout="constrained")
-    look = {"hue": "algorithm", "hue_order": sorted(ALGORITHMS), "palette": "colorblind", "alpha": 0.7}
+    look = {"data": whole.assign(score=100 * whole["score"]), "y": "score", "hue": "algorithm", "alpha": 0.7}
+    look |= {"hue_order": sorted(ALGORITHMS), "palette": "colorblind"}
     for ax, (name, values) in zip(axes, SPACE.items(), strict=True):
         if isinstance(values, Range):
-            sns.scatterplot(whole, x=name, y="score", ax=ax, style="algorithm", legend=ax is axes[0], **look)
+            sns.scatterplot(x=name, ax=ax, style="algorithm", legend=ax is axes[0], **look)
             ax.set_xscale("log" if values.log else "linear")
         else:  # jitter would be drawn anew in every figure
-            sns.stripplot(whole, x=name, y="score", ax=ax, dodge=True, jitter=False, legend=False, **look)
+            sns.stripplot(x=name, ax=ax, dodge=True, jitter=False, legend=False, **look)
         ax.set(xlabel=name.split(".")[-1].replace("_", " ").capitalize(), ylabel="Validation score (%)")
     sns.despine(figure)
-    sns.move_legend(axes[0], "upper left", frameon=False, title=None, fontsize=8)
-    lost, epochs = whole["score"].isna().sum(), whole["epochs"].max()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+    axes[0].get_legend().remove()
     words = f"{len(whole)} trials of {epochs} epochs; {lost} of them diverged or failed, and are not drawn"
     figure.suptitle(words, fontsize=8, color="0.35")
     return figure
