@@ -104,12 +104,13 @@ def _settings(pairs):
     """Turn `name=value` words into a dict; values are JSON or Python's None, True, False, .1; else text."""
     settings = {}
     for pair in pairs:
-        name, equals, settings[name] = pair.partition("=")
+        name, equals, text = pair.partition("=")
         if not equals:
             raise ValueError(f"Expected settings as name=value, e.g. learning_rate=0.1. Received: {pair[:80]}.")
+        settings[name] = text
         for read in (ast.literal_eval, json.loads):
-            with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-                settings[name] = read(pair.partition("=")[2])
+            with contextlib.suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+                settings[name] = read(text)
     return settings
 
 

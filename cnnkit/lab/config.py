@@ -31,51 +31,33 @@ VALUES = {
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run's result.
+    """Everything that decides a run's result; a ValueError that lists what is valid if a name or value is not.
 
-    Args:
-        dataset: A name of `data.list_datasets()`, `folder:PATH`, or `permuted:` before one of these.
-        train_size: Images in the stratified training subset; None for all that validation leaves.
-        scaling: A name of `recipes.SCALINGS`: what is done to pictures in [0, 1] before the network sees them.
-        model: A name of `models.list_models()`; `model_args` go to its builder.
-        optimizer: A name of `recipes.OPTIMIZERS`; `optimizer_args` go to the Keras optimizer.
-        learning_rate: The schedule's peak, above 0.
-        schedule: A name of `recipes.SCHEDULES`; `schedule_args` go to it.
-        batch_size: Images an update.
-        last_batch: `drop`: the images that fill no batch wait for the next shuffle. `keep`: they take a full step.
-        epochs: Passes over the training set.
-        loss: A name of `recipes.LOSSES`.
-        augmentation: Names of `recipes.AUGMENTATIONS` joined by `+`, or None.
-        label_smoothing: Share of the label spread over all classes, in [0, 1).
-        ema: Momentum in (0, 1) of the moving average of the weights (no statistics) that is evaluated, or None.
-        early_stopping: Epochs without a better `val_loss` after which to stop and restore the best weights, or None.
-        precision: `float32` or `mixed_bfloat16`.
-        seed: Decides split, initial weights, order, augmentation and dropout; at least 1.
-    Raises:
-        ValueError: If a name is unknown or a value impossible; the message lists what is valid.
+    A default is part of every id made with it: fields may be added, defaults never changed (tests/test_config.py).
     """
 
-    # A default is part of every id made with it: fields may be added, defaults never changed (tests/test_config.py).
-    dataset: str = "digits"
-    train_size: int | None = None
-    scaling: str = "standard"
-    model: str = "lenet5_modern"
-    model_args: dict = dataclasses.field(default_factory=dict)
-    optimizer: str = "sgd"
-    optimizer_args: dict = dataclasses.field(default_factory=dict)
-    learning_rate: float = 0.1
-    schedule: str = "constant"
-    schedule_args: dict = dataclasses.field(default_factory=dict)
-    batch_size: int = 32
-    last_batch: str = "drop"
-    epochs: int = 5
-    loss: str = "crossentropy"
-    augmentation: str | None = None
-    label_smoothing: float = 0.0
-    ema: float | None = None
-    early_stopping: int | None = None
-    precision: str = "float32"
-    seed: int = 1
+    dataset: str = "digits"  # a name of `data.list_datasets()`, `folder:PATH`, or `permuted:` before one of these
+    train_size: int | None = None  # images in the stratified training subset; None for all that validation leaves
+    scaling: str = "standard"  # of `recipes.SCALINGS`: what is done to pictures in [0, 1] before the network sees them
+    model: str = "lenet5_modern"  # of `models.list_models()`
+    model_args: dict = dataclasses.field(default_factory=dict)  # for its builder
+    optimizer: str = "sgd"  # of `recipes.OPTIMIZERS`
+    optimizer_args: dict = dataclasses.field(default_factory=dict)  # for the Keras optimizer
+    learning_rate: float = 0.1  # the schedule's peak, above 0
+    schedule: str = "constant"  # of `recipes.SCHEDULES`
+    schedule_args: dict = dataclasses.field(default_factory=dict)  # what its function takes after the steps
+    batch_size: int = 32  # images an update
+    last_batch: str = "drop"  # images that fill no batch wait for the next shuffle; `keep`: they take a full step
+    epochs: int = 5  # passes over the training set
+    loss: str = "crossentropy"  # of `recipes.LOSSES`
+    augmentation: str | None = None  # names of `recipes.AUGMENTATIONS` joined by `+`
+    label_smoothing: float = 0.0  # share of the label spread over all classes, in [0, 1)
+    ema: float | None = (
+        None  # momentum in (0, 1) of the moving average of the weights, not statistics, that is evaluated
+    )
+    early_stopping: int | None = None  # epochs without a better `val_loss`: then stop and restore the best weights
+    precision: str = "float32"  # or `mixed_bfloat16`
+    seed: int = 1  # at least 1: decides split, initial weights, order, augmentation and dropout
 
     def __new__(cls, /, *args, **fields):  # else an unknown field would be a TypeError without the list of the known
         if unknown := sorted(set(fields) - set(cls.__dataclass_fields__)):

@@ -7,17 +7,13 @@ import numpy as np
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of images and labels, with a seed in an order that is new every epoch and decided by the seed alone.
+    """Batches of the arrays `x` and `y` in an order that is new every epoch and decided by the seed alone.
 
     `fit(x, y)` on arrays would take the same order in every epoch once `keras.utils.set_random_seed` has been called:
     Keras 3.15 shuffles by an operation that TensorFlow starts again from the same state each time.
 
-    Args:
-        x, y: Arrays `(n, ...)`.
-        batch_size: Integer, at most n.
-        seed: Integer, or None for the order of the arrays.
-        last_batch: `"drop"` leaves out the images of an epoch's order that fill no batch, `"keep"` makes them a smaller
-            one.
+    Without a seed the order is that of the arrays. With the last batch `"drop"` the images of an epoch's order that
+    fill no batch are left out, with `"keep"` they make a smaller one.
     """
 
     def __init__(self, x, y, batch_size, seed=None, last_batch="keep"):
@@ -48,19 +44,18 @@ class Batches(keras.utils.PyDataset):
 def pipeline(batches):
     """Return `Batches` as TensorFlow reads them, or as they are to another backend.
 
-    Keras would do it itself, but have TensorFlow tune the pipeline in threads of its own. With a run on every core
-    their coming and going costs a short run a sixth of its time.
+    Keras' own pipeline is tuned by threads that, with a run on every core, cost a short run a sixth of its time.
     """
     if keras.backend.backend() != "tensorflow":
         return batches
     import tensorflow as tf
 
     def epoch():
-        for index in range(len(batches)):
-            batch = batches[index]
-            if index == len(batches) - 1:  # nobody asks for what comes after the last one
-                batches.on_epoch_end()
-            yield batch
+        for index in range(len(batches) - 1):
+            yield batches[index]
+        last = batches[len(batches) - 1]
+        batches.on_epoch_end()  # now: nobody asks for what comes after the last one
+        yield last
 
     if batches.numbers is None:
         read = tf.data.Dataset.from_tensor_slices((batches.x, batches.y)).batch(batches.batch_size)

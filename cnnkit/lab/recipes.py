@@ -144,10 +144,7 @@ def make_augmentation(names):
 
 @keras.saving.register_keras_serializable(package="cnnkit")
 class Scaling(keras.layers.Layer):
-    """Multiply each channel by its `scale` and add its `offset`: weights that are not trained.
-
-    They are weights, not constants, because one traced step serves the splits of all seeds.
-    """
+    """Multiply each channel by its `scale`, add its `offset`: weights, as one traced step serves all seeds' splits."""
 
     def build(self, input_shape):
         channels, fixed = input_shape[-1:], {"trainable": False}
@@ -170,9 +167,7 @@ SCALINGS = {
 def make_scaling(name, means, deviations):
     """Return the built layer of a scaling, or None where pictures stay as they are.
 
-    Args:
-        name: A name of `SCALINGS`.
-        means, deviations: Float arrays `(channels,)` of the training images, in [0, 1].
+    `means` and `deviations` are float arrays `(channels,)` of the training images in [0, 1].
     """
     if SCALINGS[name] is None:
         return None

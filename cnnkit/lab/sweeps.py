@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import queue
 import sys
 import threading
 
@@ -25,7 +24,6 @@ from cnnkit.models import registry
 
 CONNECT_SECONDS = 10
 LOOK_SECONDS = 5
-COPIES = 3  # of the weights while a run trains: themselves, their gradients, and at least one more for the optimizer
 DASK_SETTINGS = {
     "distributed.worker.multiprocessing-method": startup.START_METHOD,
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds one run, so its death is blamed on that run alone
@@ -42,46 +40,33 @@ DASK_SETTINGS = {
 
 
 def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, refresh=False, on_row=None):
-    """Return the rows of `configs`, training those that the store does not have.
+    """Return the rows of `configs`, training those that the store lacks: a DataFrame, one row a distinct config.
 
     Args:
-        configs: `RunConfig`s; a repeated one is trained once.
+        configs: `RunConfig`s; the rows come in their order.
         experiment: String, the store's folder.
-        workers: Integer, processes of one thread each on this machine, no more than there are runs; None for one a
-            core.
-        scheduler: String, address of a Dask scheduler that trains instead, e.g. `"tcp://10.0.0.1:8786"`. Its workers
-            need cnnkit and the same data; rows come back here.
+        workers, scheduler: As for `cluster`.
         client: What `cluster` yields, to use one cluster for several calls.
         refresh: Boolean. True trains stale rows again, instead of refusing them.
-        on_row: Function of a new row (a dict), called as each comes in, for who shows the progress of several calls;
-            None for a progress bar, and a word on what it will cost.
-    Returns:
-        DataFrame: one row a distinct config, in the order asked.
+        on_row: Function of a new row (a dict), called as each comes in; None for a progress bar and a word on the cost.
     Raises:
-        ValueError: If a config does not fit its data or its model, a row was made from other data or another
-            architecture, or `workers` is less than 1.
+        ValueError: If a config does not fit its data or model, or a row was made from other data or another model.
         OSError: If the results folder cannot be written, the disk is full or the scheduler does not answer.
     """
-    _check_workers(workers)
     startup.import_keras()  # a notebook may have set other conventions
     configs = list({config.run_id: config for config in configs}.values())
     stored = store.read_runs(experiment)
-    missing = _missing(configs, stored, experiment, refresh)
-    if missing:
+    if missing := _missing(configs, stored, experiment, refresh):
         store.check_writable(experiment)
         if on_row is None and not progress_is_off():
-            _tell_cost(list(missing), stored, experiment)
-        with contextlib.ExitStack() as stack:
-            client = client or stack.enter_context(cluster(workers, scheduler))
-            stack.callback(store.rebuild, experiment)
-            _run_missing(missing, experiment, client, len(configs), refresh, on_row)
+            _tell_cost(missing, stored, experiment)
+        with contextlib.nullcontext(client) if client else cluster(workers, scheduler) as client:
+            _run_missing(missing, experiment, client(len(missing)), len(configs), refresh, on_row)
     store.rebuild(experiment)
     runs = store.read_runs(experiment)
     if lost := {config.run_id for config in configs} - set(runs["run_id"]):
-        raise OSError(
-            f"Expected the rows of {experiment} that were just written. Received: {len(lost)} of {len(configs)} are "
-            "gone: the results folder was removed meanwhile. Run the same command again."
-        )
+        received = f"{len(lost)} of {len(configs)} are gone: the results folder was removed meanwhile"
+        raise OSError(f"Expected the rows just written of {experiment}. Received: {received}. Run the same again.")
     return runs.set_index("run_id", drop=False).loc[[c.run_id for c in configs]].reset_index(drop=True)
 
 
@@ -90,15 +75,13 @@ def cluster(workers=None, scheduler=None):
     """Yield a function `(runs) -> distributed.Client`, started when it is first called, with a worker a run at most.
 
     Args:
-        workers: Integer, processes on this machine; None for one a core. Ignored with a scheduler.
-        scheduler: String, address of a running Dask scheduler, or None.
-    Raises:
-        ValueError: If `workers` is less than 1.
-        OSError: If the scheduler does not answer.
+        workers: Integer, processes of one thread each on this machine, at least 1; None for one a core.
+        scheduler: String, address of a Dask scheduler that trains instead, e.g. `"tcp://10.0.0.1:8786"`. Its workers
+            need cnnkit and the same data; an OSError if it does not answer.
     """
-    _check_workers(workers)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(startup.interrupted_once())
+    if workers is not None and workers < 1:
+        raise ValueError(f"Expected workers >= 1, or None for one a core. Received: workers={workers}.")
+    with startup.interrupted_once(), contextlib.ExitStack() as stack:
         started = []
 
         def client(runs):
@@ -112,26 +95,22 @@ def cluster(workers=None, scheduler=None):
         yield client
 
 
-def _check_workers(workers):
-    if workers is not None and workers < 1:
-        raise ValueError(f"Expected workers >= 1, or None for one a core. Received: workers={workers}.")
-
-
 def _start(stack, workers, scheduler):
     stack.enter_context(dask.config.set(DASK_SETTINGS))
     if scheduler is not None:
         return stack.enter_context(_connect(scheduler))
     startup.prepare_workers()
-    options = {
-        "n_workers": workers,
-        "threads_per_worker": 1,
-        "memory_limit": distributed.system.MEMORY_LIMIT // workers,  # a lone run may have all there is
-        "dashboard_address": "127.0.0.1:0",  # no dashboard without bokeh; None would take port 8787 or warn
-        "preload": ["cnnkit.lab.startup"],
-        "env": dict(os.environ),  # as it is now: the process they are forked from may be older
-    }
     with startup.interrupted_later():  # a cluster that is half there cannot be closed without pages of tracebacks
-        local = stack.enter_context(distributed.LocalCluster(silence_logs=logging.CRITICAL, **options))
+        local = distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=distributed.system.MEMORY_LIMIT // workers,  # a lone run may have all there is
+            dashboard_address="127.0.0.1:0",  # no dashboard without bokeh; None would take port 8787 or warn
+            preload=["cnnkit.lab.startup"],
+            env=dict(os.environ),  # as it is now: the process they are forked from may be older
+            silence_logs=logging.CRITICAL,
+        )
+        stack.enter_context(local)
     # Dask gives up a worker that died while it started (https://github.com/dask/distributed/issues/6426); asked for so
     # many again, it starts another.
     look = PeriodicCallback(lambda: local.scale(len(local.worker_spec)), 1000 * LOOK_SECONDS)
@@ -143,24 +122,21 @@ def _start(stack, workers, scheduler):
 def _connect(scheduler):
     """Return a client of a running scheduler that has workers, or say within seconds what is wrong."""
     way_on = "Start one with `dask scheduler` and workers with `dask worker ADDRESS`, or leave --scheduler out."
-    found = queue.SimpleQueue()
+    found = []
 
     def connect():
         try:
-            found.put(distributed.Client(scheduler, timeout=CONNECT_SECONDS))
-        except (OSError, ValueError) as error:
-            found.put(error)
-        except Exception:  # there are as many as there are programs that listen to a port
-            found.put(OSError("something else that answers"))
+            found.append(distributed.Client(scheduler, timeout=CONNECT_SECONDS))
+        except Exception as error:  # there are as many as there are programs that listen to a port
+            found.append(error)
 
     # A port that takes the connection and says nothing would be waited for, whatever the time-out
     # (https://github.com/dask/distributed/issues/8071): hence a thread.
-    threading.Thread(target=connect, daemon=True).start()
-    try:
-        client = found.get(timeout=2 * CONNECT_SECONDS)
-    except queue.Empty:
-        client = OSError("something that takes the connection and says nothing")
-    if isinstance(client, Exception):
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(2 * CONNECT_SECONDS)
+    client = found[0] if found else "something that takes the connection and says nothing"
+    if not isinstance(client, distributed.Client):
         raise OSError(f"Expected a Dask scheduler at {scheduler}. Received: {client}. {way_on}")
     try:
         client.wait_for_workers(1, timeout=3 * CONNECT_SECONDS)  # they may be importing TensorFlow
@@ -176,39 +152,31 @@ def count_cores():
 
 
 def _missing(configs, stored, experiment, refresh):
-    """Return a dict of the configs without a usable row, runs of one trace together, to what is known of them.
+    """Return a dict of the configs without a usable row, runs of one trace together, to their fingerprint and `bytes`.
 
-    Known are the fingerprint that the row will carry, and `bytes`, the least memory the run takes. Rows that other data
-    or another architecture made are refused, or made again.
+    Rows that other data or another architecture made are refused, or made again.
     """
     done = stored[stored["status"].isin(store.FINAL)].set_index("run_id")
-    missing, stale = {}, {}
+    missing, stale = {}, []
     for config in sorted(configs, key=lambda c: (c.dataset, c.train_size or 0, c.seed)):  # each split is read once
-        finished = config.run_id in done.index
-        if finished and not data.is_available(config.dataset):  # nothing to compare with: the row is what there is
+        run_id = config.run_id
+        if run_id in done.index and not data.is_available(config.dataset):  # the row is what there is
             continue
-        expected = training.fingerprint(config)  # raises now if data and model do not fit
-        known = expected | {"bytes": _least_memory(config)}
-        if not finished:
-            missing[config] = known
-        elif wrong := [name for name, value in expected.items() if done.at[config.run_id, name] != value]:
-            stale[config] = known
-            was, now = str(done.at[config.run_id, wrong[0]])[:12], expected[wrong[0]][:12]
-            words = f"run {config.run_id} ({config.model} on {config.dataset}) has {wrong[0]} {was}, here it is {now}"
+        known = training.fingerprint(config)  # raises now if data and model do not fit
+        if run_id in done.index:
+            wrong = [name for name, value in known.items() if done.at[run_id, name] != value]
+            if not wrong:
+                continue
+            was, now = done.at[run_id, wrong[0]][:12], known[wrong[0]][:12]
+            stale.append(f"run {run_id} ({config.model} on {config.dataset}) has {wrong[0]} {was}, here it is {now}")
+        missing[config] = known | {"bytes": training.least_memory(config)}
     if stale and not refresh:
         raise ValueError(
             f"Expected rows of {experiment} made from the data and models that are here. Received: stale rows, "
-            f"{len(stale)} of {len(configs)}; {words}. Train them again with --refresh (refresh=True), or restore the "
-            "data or the code they were made with."
+            f"{len(stale)} of {len(configs)}; {stale[-1]}. Train them again with --refresh (refresh=True), or restore "
+            "the data or the code they were made with."
         )
-    return dict(sorted((missing | stale).items(), key=lambda pair: (training.trace_key(pair[0]), pair[0].model)))
-
-
-def _least_memory(config):
-    """Return the bytes of a run's pictures, weights, gradients and optimizer: it takes more, but no less."""
-    dataset = training.check(config)
-    pictures = sum(x.size for x in (dataset.x_train, dataset.x_val, dataset.x_test))
-    return 4 * (pictures + COPIES * training.count_weights(config))
+    return dict(sorted(missing.items(), key=lambda pair: (training.trace_key(pair[0]), pair[0].model)))
 
 
 def _tell_cost(missing, stored, experiment):
@@ -225,61 +193,57 @@ def _tell_cost(missing, stored, experiment):
 
 
 def _run_missing(missing, experiment, client, total, refresh, on_row):
-    client = client(len(missing))
     limits = [worker["memory_limit"] or np.inf for worker in client.scheduler_info()["workers"].values()]
-    there, kept, failed, best, waiting = max(limits, default=np.inf), total - len(missing), 0, None, {}
-    quiet = on_row is not None or progress_is_off()
-    bar = tqdm(total=total, initial=kept, desc=experiment, unit="run", disable=quiet)
+    there, statuses, waiting = max(limits, default=np.inf), [], {}
+    quiet, before = on_row is not None or progress_is_off(), total - len(missing)
+    bar = tqdm(total=total, initial=before, desc=experiment, unit="run", disable=quiet)
+
+    def tell_memory(config):
+        needed = f"it needs at least {missing[config]['bytes'] / 2**30:.1f} GiB for pictures, weights and optimizer"
+        return f"{needed}, a worker has {there / 2**30:.1f}; on this machine, --workers 1 gives a run all there is"
 
     def keep(row, history):
-        nonlocal kept, failed, best
         store.stage(row, history, experiment, replace=refresh)
-        kept, failed = kept + 1, failed + (row["status"] == "failed")
-        best = max((s for s in (best, row.get("best_val_accuracy")) if s is not None), default=None)
-        bar.set_postfix(left=len(waiting), failed=failed, best=f"{best:.2%}" if best is not None else "-")
+        statuses.append(row["status"])
+        bar.set_postfix(failed=statuses.count("failed"))
         bar.update()
         if on_row is not None:
             on_row(row)
 
     try:
-        for config, known in missing.items():
-            if known["bytes"] > there:
-                error = MemoryError(_tell_memory(known["bytes"], there))
-                keep(training.failed_row(config, error), pd.DataFrame())
-                continue
-            task = dataclasses.asdict(config), _code(config.model), known["model_sha256"]
-            waiting[client.submit(_train_one, *task, key=f"{experiment}-{config.run_id}")] = config
-        for future in distributed.as_completed(list(waiting)) if waiting else ():
-            config = waiting.pop(future)
-            keep(*_outcome(future, config, missing[config]["bytes"], there))
+        with bar:
+            for config, known in missing.items():
+                if known["bytes"] > there:
+                    keep(training.failed_row(config, MemoryError(tell_memory(config))), pd.DataFrame())
+                    continue
+                task = dataclasses.asdict(config), _code(config.model), known["model_sha256"]
+                waiting[client.submit(_train_one, *task, key=f"{experiment}-{config.run_id}")] = config
+            for future in distributed.as_completed(waiting):
+                config = waiting.pop(future)
+                keep(*_outcome(future, config, tell_memory(config)))
     except KeyboardInterrupt:
-        bar.close()
-        print(f"Stopped. {kept} of {total} runs of {experiment} are kept; the same command goes on.", file=sys.stderr)
+        kept = f"{before + len(statuses)} of {total} runs of {experiment} are kept"
+        print(f"Stopped. {kept}; the same command goes on.", file=sys.stderr)
         raise
     finally:
-        bar.close()
+        stale = store.rebuild(experiment)
+    if stale:
+        received = f"{len(stale)} failed ({stale[0]}, ...); their old rows stay, all others are kept"
+        raise ValueError(f"Expected all stale rows of {experiment} to be made again. Received: {received}.")
 
 
-def _outcome(future, config, needed, there):
-    """Return the row and history of a run that has ended in whatever way."""
+def _outcome(future, config, memory):
+    """Return the row and history of a run that has ended in whatever way; `memory` says what it needs of that."""
     try:
         return future.result()
     except concurrent.futures.CancelledError as error:
-        raise OSError(
-            f"Expected the Dask scheduler to last. Received: {error}. The same command goes on with what is kept."
-        ) from None
+        way_on = "The same command goes on with what is kept."
+        raise OSError(f"Expected the Dask scheduler to last. Received: {error}. {way_on}") from None
     except distributed.KilledWorker:
-        died = RuntimeError(f"its worker died three times, perhaps for want of memory: {_tell_memory(needed, there)}")
+        died = RuntimeError(f"its worker died three times, perhaps for want of memory: {memory}")
         return training.failed_row(config, died), pd.DataFrame()
     except Exception as error:  # the run could not even be sent
         return training.failed_row(config, error), pd.DataFrame()
-
-
-def _tell_memory(needed, there):
-    return (
-        f"it needs at least {needed / 2**30:.1f} GiB for pictures, weights and optimizer, a worker has "
-        f"{there / 2**30:.1f}; on this machine, --workers 1 gives a run all there is"
-    )
 
 
 def _code(model):
@@ -298,11 +262,10 @@ def _train_one(fields, code, model_sha256):
     builder, registered = code
     models.register(builder)
     for name, thing in registered.items():
-        package, _, name = name.rpartition(">")
+        package, _, short = name.rpartition(">")
         if package:
-            keras.saving.register_keras_serializable(package, name)(thing)
-        else:
-            keras.saving.get_custom_objects()[name] = thing
+            keras.saving.register_keras_serializable(package, short)(thing)
+    keras.saving.get_custom_objects().update(registered)
     config = RunConfig(**fields)
     try:
         run = training.train(config, keep_traced=True, model_sha256=model_sha256)

@@ -23,18 +23,19 @@ from cnnkit.lab.provenance import provenance
 EVALUATION_BATCH = 256  # only speed depends on it
 STEPS_PER_CALL = 16  # so many batches a call of the traced step: the same bits, and less of Python between them
 FEW_IMAGES = 5000  # on fewer, tracing such a call costs more than it saves
-SCORES = ("loss", "accuracy")
+COPIES = 3  # of the weights while a run trains: themselves, their gradients, and at least one more for the optimizer
 # What a traced step does not depend on: sizes and weights are its arguments, and the digest stands for the model. Every
 # other field is traced until someone proves otherwise (tests/test_training.py).
-UNTRACED = {"dataset", "train_size", "model", "model_args", "batch_size", "last_batch", "epochs", "early_stopping"}
-UNTRACED |= {"seed"}
+UNTRACED = {"dataset", "train_size", "model", "model_args", "batch_size", "last_batch"}
+UNTRACED |= {"epochs", "early_stopping", "seed"}
+SCORES = ("loss", "accuracy")
 startup.import_keras()  # with its own conventions, whatever the user's are
 _kept = {}  # the last compiled model of this process, by what its trace depends on: tracing costs more than a short run
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A finished run: its config, its row (dict), its history (DataFrame, one line an epoch) and what was trained.
+    """A finished run: its config, its row, its history (one line an epoch) and what was trained.
 
     `network` is what the builder returned; `model` takes pictures as float32 `(batch, height, width, channels)` in
     [0, 1], whatever the run's scaling, and returns logits `(batch, num_classes)`.
@@ -51,30 +52,30 @@ def train(config, *, keep_traced=False, model_sha256=None):
     """Train one run; the test set is read once, after everything is chosen.
 
     Args:
-        config: A `RunConfig`.
+        config: A `RunConfig`; a ValueError if it does not fit the data or the model, before any training.
         keep_traced: Boolean. True reuses the compiled model of this process' last run where only weights, seeds, data
             and learning rate differ: the same bits, sooner, but the next such call overwrites `Run.model`.
         model_sha256: The model's digest, where the caller knows it: a worker has no source of a notebook's cell.
     Returns:
         `Run`. A loss that is not finite ends it with the status `diverged`: its final losses are missing, its final
         accuracies are those of the network that came out, which calls every image class 0.
-    Raises:
-        ValueError: If the config does not fit the data or the model, before any training.
     """
     dataset = check(config)
-    model_sha256 = model_sha256 or _model_sha256(config, dataset)
+    model_sha256 = model_sha256 or fingerprint(config)["model_sha256"]
     inputs, val = _inputs(dataset)
     batches = Batches(*inputs["train"], config.batch_size, config.seed, config.last_batch)
     network, model, trained = _compiled(config, dataset, model_sha256, len(batches), keep_traced)
-    log, raw = RunLog(), {}
+    log = RunLog()
+    callbacks = [log, keras.callbacks.TerminateOnNaN()]
+    if config.ema is not None:
+        # The average is in the model whenever a later callback looks: early stopping has to restore an average too.
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if config.early_stopping is not None:
+        callbacks.append(keras.callbacks.EarlyStopping(patience=config.early_stopping, restore_best_weights=True))
     keras.utils.set_random_seed(config.seed)
+    # The batches are shuffled already, image by image.
     trained.fit(
-        pipeline(batches),
-        epochs=config.epochs,
-        shuffle=False,  # the batches are shuffled already, image by image
-        validation_data=val,
-        callbacks=[log, *_callbacks(config, raw)],
-        verbose=0,
+        pipeline(batches), epochs=config.epochs, shuffle=False, validation_data=val, callbacks=callbacks, verbose=0
     )
     batches.close()
     history = pd.DataFrame(log.lines)
@@ -88,7 +89,7 @@ def train(config, *, keep_traced=False, model_sha256=None):
         "test_balanced_accuracy": scores["test"]["balanced_accuracy"],
         "majority_share": float(np.bincount(dataset.y_test).max() / len(dataset.y_test)),
         "test_images": len(dataset.y_test),
-        **_raw_scores(trained, raw.get("weights") if config.early_stopping is None else None, inputs),
+        **_raw_scores(trained, log.weights if config.early_stopping is None else None, inputs),
         "num_params": int(sum(np.prod(w.shape, dtype=int) for w in network.trainable_weights)),
         "epochs_run": len(history),
         "train_seconds": round(log.seconds, 3),
@@ -102,11 +103,9 @@ def train(config, *, keep_traced=False, model_sha256=None):
 def check(config):
     """Return the config's `Dataset`, having raised a ValueError if the batch size does not fit it."""
     dataset = data.load_dataset(config.dataset, train_size=config.train_size, seed=config.seed)
-    if config.batch_size > len(dataset.x_train):
-        raise ValueError(
-            f"Expected batch_size of at most {len(dataset.x_train)}, the training images of {config.dataset}. "
-            f"Received: batch_size={config.batch_size}."
-        )
+    if config.batch_size > (most := len(dataset.x_train)):
+        expected = f"Expected batch_size of at most {most}, the training images of {config.dataset}."
+        raise ValueError(f"{expected} Received: batch_size={config.batch_size}.")
     return dataset
 
 
@@ -118,33 +117,35 @@ def failed_row(config, error):
 def fingerprint(config):
     """Return the `data_sha256` and `model_sha256` that a row of `config` made now would carry.
 
-    Raises:
-        ValueError: If the config does not fit the data or the model.
+    The latter is of the architecture, the code that builds it, and the weights that the builder brings along. A
+    ValueError if the config does not fit the data or the model, or such weights know pictures of another scaling.
     """
     dataset = check(config)
-    return {"data_sha256": dataset.sha256, "model_sha256": _model_sha256(config, dataset)}
+    digest, brings_weights, _ = _sketched(config, dataset)
+    if brings_weights and config.scaling in ("standard", "centred"):
+        raise ValueError(
+            f"Expected scaling=unit or raw for {config.model}, which brings trained weights: they know pictures as "
+            f"their author scaled them, [0, 1] or 0 to 255. Received: scaling={config.scaling}."
+        )
+    return {"data_sha256": dataset.sha256, "model_sha256": digest}
 
 
-def count_weights(config):
-    """Return how many numbers a config's network holds; none of them is made for that."""
+def least_memory(config):
+    """Return the bytes of a run's pictures, weights, gradients and optimizer: it takes more, but no less."""
     dataset = check(config)
-    code = models.code_digest(models.get_builder(config.model))
-    args = json.dumps(config.model_args, sort_keys=True)
-    return _digest(code, config.model, args, dataset.input_shape, dataset.num_classes, config.precision)[2]
+    pictures = sum(x.size for x in (dataset.x_train, dataset.x_val, dataset.x_test))
+    return 4 * (pictures + COPIES * _sketched(config, dataset)[2])
 
 
 def trace_key(config, model_sha256="", steps=0, steps_per_call=1):
     """Return a text of all that a traced step depends on: a schedule's numbers are traced, a constant rate is not.
 
-    Args:
-        config: A `RunConfig`.
-        model_sha256: The model's digest.
-        steps: Integer, the run's updates.
-        steps_per_call: Integer, updates a call.
+    `steps` are the run's updates, `steps_per_call` those of one call.
     """
-    free = UNTRACED | ({"learning_rate"} if config.schedule == "constant" else set())
+    constant = config.schedule == "constant"
+    free = UNTRACED | ({"learning_rate"} if constant else set())
     key = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name not in free}
-    return json.dumps([model_sha256, key, 0 if config.schedule == "constant" else steps, steps_per_call])
+    return json.dumps([model_sha256, key, 0 if constant else steps, steps_per_call])
 
 
 def architecture_digest(model):
@@ -168,25 +169,11 @@ def architecture_digest(model):
 @functools.lru_cache(maxsize=1)
 def _inputs(dataset):
     """Return by split the images of a `Dataset` as float32 in [0, 1] with labels one-hot, and what validation reads."""
-    one_hot = np.eye(dataset.num_classes, dtype="float32")
-    inputs = {
-        split: (np.multiply(getattr(dataset, f"x_{split}"), 1 / 255, dtype="float32"), one_hot[labels])
-        for split, labels in (("train", dataset.y_train), ("val", dataset.y_val), ("test", dataset.y_test))
-    }
+    one_hot, inputs = np.eye(dataset.num_classes, dtype="float32"), {}
+    for split in ("train", "val", "test"):
+        images, labels = getattr(dataset, f"x_{split}"), getattr(dataset, f"y_{split}")
+        inputs[split] = np.multiply(images, 1 / 255, dtype="float32"), one_hot[labels]
     return inputs, pipeline(Batches(*inputs["val"], EVALUATION_BATCH))
-
-
-def _callbacks(config, raw):
-    """Return the callbacks of `fit`; with a moving average, the last weights themselves go into `raw` every epoch."""
-    callbacks = [keras.callbacks.TerminateOnNaN()]
-    if config.ema is not None:
-        keep = keras.callbacks.LambdaCallback()
-        keep.on_epoch_end = lambda epoch, logs: raw.update(weights=[v.numpy() for v in keep.model.trainable_variables])
-        # The average is in the model whenever a later callback looks: early stopping has to restore an average too.
-        callbacks += [keep, keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
-    if config.early_stopping is not None:
-        callbacks.append(keras.callbacks.EarlyStopping(patience=config.early_stopping, restore_best_weights=True))
-    return callbacks
 
 
 def _compiled(config, dataset, model_sha256, steps_an_epoch, keep_traced):
@@ -198,11 +185,11 @@ def _compiled(config, dataset, model_sha256, steps_an_epoch, keep_traced):
     optimizer = recipes.make_optimizer(config, steps)
     optimizer.build(trained.trainable_variables)
     if keep_traced and key in _kept:
-        *kept, kept_trained = _kept[key]
+        kept = _kept[key][-1]
         fresh_state = trained.variables + optimizer.variables
-        for old, new in zip(kept_trained.variables + kept_trained.optimizer.variables, fresh_state, strict=True):
+        for old, new in zip(kept.variables + kept.optimizer.variables, fresh_state, strict=True):
             old.assign(new)
-        return *kept, kept_trained
+        return _kept[key]
     loss = recipes.LOSSES[config.loss](config.label_smoothing)
     trained.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=steps_per_call)
     _kept.clear()
@@ -216,18 +203,12 @@ def _assembled(config, dataset):
     with _building(config.precision, config.seed):
         network = models.create_model(config.model, dataset.input_shape, dataset.num_classes, **config.model_args)
         scaling = recipes.make_scaling(config.scaling, *dataset.channel_statistics())
-        augmentation = config.augmentation and recipes.make_augmentation(config.augmentation)
-
-        def behind(*layers):
-            if not (layers := [layer for layer in layers if layer is not None]):
-                return network
-            x = pixels = keras.Input(dataset.input_shape, name="pictures")
-            for layer in (*layers, network):
-                x = layer(x)
-            return keras.Model(pixels, x)
-
-        model = behind(scaling)
-        return network, model, behind(augmentation, scaling) if augmentation else model
+        pictures = keras.Input(dataset.input_shape, name="pictures")
+        model = network if scaling is None else keras.Model(pictures, network(scaling(pictures)))
+        if config.augmentation is None:
+            return network, model, model
+        augmented = recipes.make_augmentation(config.augmentation)(pictures)
+        return network, model, keras.Model(pictures, model(augmented))
 
 
 @contextlib.contextmanager
@@ -249,28 +230,15 @@ def _building(precision, seed):
         keras.config.set_dtype_policy(before)
 
 
-def _model_sha256(config, dataset):
-    """Return the digest of the architecture, the code that builds it, and the weights that the builder brings along.
-
-    Raises:
-        ValueError: If the builder makes no classifier of these images, or its weights know pictures of another scaling.
-    """
+def _sketched(config, dataset):
+    """Return a model's digest, whether it brings weights along, and how many it has; no others are made for that."""
     code = models.code_digest(models.get_builder(config.model))
     args = json.dumps(config.model_args, sort_keys=True)
-    digest, brings_weights, _ = _digest(
-        code, config.model, args, dataset.input_shape, dataset.num_classes, config.precision
-    )
-    if brings_weights and config.scaling in ("standard", "centred"):
-        raise ValueError(
-            f"Expected scaling=unit or raw for {config.model}, which brings trained weights: they know pictures as "
-            f"their author scaled them, [0, 1] or 0 to 255. Received: scaling={config.scaling}."
-        )
-    return digest
+    return _digest(code, config.model, args, dataset.input_shape, dataset.num_classes, config.precision)
 
 
 @functools.lru_cache(maxsize=256)
 def _digest(code, model, args, input_shape, num_classes, precision):
-    """Return a digest, whether weights are brought along, and how many there are; none is made for it but those."""
     build = functools.partial(models.create_model, model, input_shape, num_classes, **json.loads(args))
     try:
         with _building(precision, 1), models.sketching() as scope:
@@ -279,23 +247,20 @@ def _digest(code, model, args, input_shape, num_classes, precision):
     except ValueError as error:
         if "stateless scope" not in f"{error} {error.__cause__}":
             raise
-        # some builders need real weights, say to predict with a network of theirs
-        with _building(precision, 1):
+        with _building(precision, 1):  # some builders need real weights, say to predict with a network of theirs
             network = build()
         brought = [variable.value for variable in network.variables]
     digest = hashlib.sha256(f"{code}{architecture_digest(network)}".encode())
     for place, value in enumerate(brought):
         if value is not None:
             digest.update(f"{place}".encode() + keras.ops.convert_to_numpy(value).tobytes())
-    weights = sum(int(np.prod(variable.shape, dtype="int64")) for variable in network.variables)
-    return digest.hexdigest(), any(value is not None for value in brought), weights
+    return digest.hexdigest(), any(value is not None for value in brought), network.count_params()
 
 
 def _evaluate(model, x, one_hot):
     """Return the cross-entropy to the true labels (nats), accuracy and balanced accuracy of a model as it is now."""
     batches = (x[start : start + EVALUATION_BATCH] for start in range(0, len(x), EVALUATION_BATCH))
-    # A last batch that is filled up is traced no second time.
-    filled = (np.resize(batch, (EVALUATION_BATCH, *batch.shape[1:])) for batch in batches)
+    filled = (np.resize(batch, (EVALUATION_BATCH, *x.shape[1:])) for batch in batches)  # the last is not traced anew
     logits = np.concatenate([model.predict_on_batch(batch) for batch in filled])[: len(x)].astype("float64")
     labels = one_hot.argmax(axis=1)
     right = logits.argmax(axis=1) == labels
@@ -308,19 +273,13 @@ def _evaluate(model, x, one_hot):
 
 def _raw_scores(trained, weights, inputs):
     """Return the accuracies of the last weights themselves, where their moving average was evaluated."""
-    names = {"val": "raw_val_accuracy", "test": "raw_test_accuracy"}
     if weights is None:
-        return dict.fromkeys(names.values())
-    averages = [variable.numpy() for variable in trained.trainable_variables]
-    _assign(trained, weights)
-    scores = {name: _evaluate(trained, *inputs[split])["accuracy"] for split, name in names.items()}
-    _assign(trained, averages)
+        return {"raw_val_accuracy": None, "raw_test_accuracy": None}
+    averages = trained.get_weights()
+    trained.set_weights(weights)
+    scores = {f"raw_{split}_accuracy": _evaluate(trained, *inputs[split])["accuracy"] for split in ("val", "test")}
+    trained.set_weights(averages)
     return scores
-
-
-def _assign(model, values):
-    for variable, value in zip(model.trainable_variables, values, strict=True):
-        variable.assign(value)
 
 
 def _outcome(history, finite, test):
