@@ -74,7 +74,6 @@ def gradient_box(model, layer_name, unit=None):
 
     Measured on a copy with random positive weights, linear activations, and means for maxima, so that nothing is
     cancelled, cut off or decided by a tie: the box is what the wiring lets a unit see, less what is outside the image.
-
     `layer_name` is that of one of `model.layers`, `unit` a place in the layer's grid (the centre when None). Needs the
     TensorFlow backend. Returns slices, one an axis of the image: `image[gradient_box(...)]` is what the unit sees.
     """

@@ -22,25 +22,20 @@ from keras import layers
 # size) and `reshapes`.
 
 
-def _window(macs=lambda *_: 0):
-    """The rule of what moves a window, which costs `macs(layer, values in its window, input_shape, output_shape)`."""
+def _window(layer, macs=0):
+    """What a layer that moves a window says, at a cost of `macs` for each place in the window."""
+    size = tuple(getattr(layer, "kernel_size", None) or layer.pool_size)
+    window = {"kernel_size": size, "strides": tuple(layer.strides), "padding": layer.padding}
+    return window | {"dilation_rate": tuple(getattr(layer, "dilation_rate", ())), "macs": macs * prod(size)}
 
-    def rule(layer, into, out):
-        size = tuple(getattr(layer, "kernel_size", None) or layer.pool_size)
-        window = {"kernel_size": size, "strides": tuple(layer.strides), "padding": layer.padding}
-        window["dilation_rate"] = tuple(getattr(layer, "dilation_rate", ()))
-        return window | {"macs": macs(layer, prod(size), into, out)}
 
-    return rule
+def _separable(layer, into, out):
+    cost = prod(out[:-1]) * into[-1] * layer.depth_multiplier * (prod(layer.kernel_size) + layer.filters)
+    return _window(layer) | {"macs": cost}
 
 
 def _zoom(layer, into, out):
     return {"zoom": np.divide(into[:-1], out[:-1])}
-
-
-def _transposed(layer, into, out):
-    cost = _window(lambda layer, size, into, out: prod(into) * size * layer.filters)
-    return cost(layer, into, out) | _zoom(layer, into, out)
 
 
 def _concatenate(layer, into, out):
@@ -54,13 +49,11 @@ def pointwise(*_):
 
 
 _NAMES = {  # ND: 1D, 2D and 3D, where Keras has them
-    "ConvND": _window(lambda layer, size, into, out: prod(out) * size * (into[-1] // layer.groups)),
-    "DepthwiseConvND": _window(lambda layer, size, into, out: prod(out) * size),
-    "SeparableConvND": _window(
-        lambda layer, size, into, out: prod(out[:-1]) * into[-1] * layer.depth_multiplier * (size + layer.filters)
-    ),
-    "ConvNDTranspose": _transposed,
-    "MaxPoolingND AveragePoolingND": _window(),
+    "ConvND": lambda layer, into, out: _window(layer, prod(out) * (into[-1] // layer.groups)),
+    "DepthwiseConvND": lambda layer, into, out: _window(layer, prod(out)),
+    "SeparableConvND": _separable,
+    "ConvNDTranspose": lambda layer, into, out: _window(layer, prod(into) * layer.filters) | _zoom(layer, into, out),
+    "MaxPoolingND AveragePoolingND": lambda layer, *_: _window(layer),
     "GlobalMaxPoolingND GlobalAveragePoolingND GroupNormalization": lambda *_: {"sees_all": True},
     "Dense": lambda layer, into, out: {"macs": prod(out) * into[-1], "sees_all": len(into) == 1},
     "Softmax LayerNormalization UnitNormalization": lambda layer, into, out: {

@@ -64,7 +64,14 @@ def plot_images(images, *, titles=None, columns=8, ax=None):
             f"Expected 1 to 256 images and no titles or one for each. Received: {len(images)} images and "
             f"{'no' if titles is None else len(titles)} titles. Pass a part, such as images[:64]."
         )
-    images = [_check_image(np.asarray(image)) for image in images]
+    images = [image[..., None] if image.ndim == 2 else image for image in map(np.asarray, images)]
+    for image in images:
+        finite = bool(np.isfinite(image).all())
+        if image.ndim != 3 or image.shape[-1] not in (1, 3) or not image.size or not finite:
+            raise ValueError(
+                "Expected finite images (height, width), (height, width, 1) or (height, width, 3). Received: "
+                f"shape {image.shape}, finite: {finite}. Show one channel at a time."
+            )
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     # In units of a cell's width: the longer side of every image is 1.
@@ -92,14 +99,3 @@ def plot_images(images, *, titles=None, columns=8, ax=None):
         place, grey = (columns * across / 2 - 0.04, bottom + 0.06), {"fontsize": 8, "color": GREY}
         ax.text(*place, f"scale −{limit:.3g} to {limit:.3g}", ha="center", va="top", **grey)
     return ax
-
-
-def _check_image(image):
-    image = image[..., None] if image.ndim == 2 else image
-    finite = bool(np.isfinite(image).all())
-    if image.ndim != 3 or image.shape[-1] not in (1, 3) or not image.size or not finite:
-        raise ValueError(
-            "Expected finite images (height, width), (height, width, 1) or (height, width, 3). Received: "
-            f"shape {image.shape}, finite: {finite}. Show one channel at a time."
-        )
-    return image
