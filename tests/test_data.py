@@ -153,9 +153,9 @@ def test_the_list_and_what_is_said_about_each(data_dir, tmp_path):
 def test_a_data_set_is_one_entry(monkeypatch, tmp_path):
     x, y = np.arange(30 * 4, dtype="uint8").reshape(30, 2, 2, 1), np.arange(30) % 2
     source = Source(x, y, x, y, ("even", "odd"), "a test")
-    mine = Entry(lambda data_dir: source, 60, (2, 2, 1), 2, lambda data_dir: ("embedded", "here"))
+    mine = Entry(lambda data_dir: source, 60, (2, 2, 1), 2, lambda: ("embedded", "here"))
     monkeypatch.setitem(package.REGISTRY, "mine", mine)
-    assert list_datasets()[:3] == ["digits", "shapes", "mine"] and check_name("mine") == "mine" and is_available("mine")
+    assert list_datasets()[:3] == ["digits", "shapes", "mine"] and check_name("mine") is mine and is_available("mine")
     assert describe(["mine"]).iloc[0].tolist() == ["mine", 60, "2×2×1", 2, "embedded", "here"]
     assert load_dataset("mine").class_names == load_dataset("permuted:mine").class_names == ("even", "odd")
 
@@ -199,7 +199,7 @@ def test_permuted_is_there_where_its_data_set_is(data_dir, photos):
     assert plain.drop(columns="name").equals(moved.drop(columns="name"))
     assert [is_available(f"permuted:{name}") for name in names] == [True, True, False, True, False]
     assert load_dataset(f"permuted:folder:{photos}?size=8").input_shape == (8, 8, 3)
-    with pytest.raises(ValueError, match="options size and on_error"):
+    with pytest.raises(ValueError, match="Expected folder:PATH.*sise=8"):
         check_name(f"permuted:folder:{photos}?sise=8")
 
 
@@ -406,7 +406,7 @@ def damage_lzma(path):
     path.write_bytes(content)
 
 
-GIANT = r"n at most 700,000. Received: uint8 of shape \(1000000000, 28, 28\)"
+GIANT = "Received: .*(MemoryError|EOF: reading array data)"  # which of them is for the system to say
 
 
 def save(**changes):
@@ -424,12 +424,12 @@ BAD_ARCHIVES = {
     "unknown compression": (pack(method=97), "Received: one that cannot be read .*compression method"),
     "damaged LZMA": (damage_lzma, "Received: one that cannot be read .*LZMAError"),
     "no .npy": (pack(member=b"not an array"), "Received: .*magic string"),
-    "version 9": (pack(member=b"\x93NUMPY\x09\x00" + bytes(100)), "Received: one that cannot be read"),
+    "version 9": (pack(member=b"\x93NUMPY\x09\x00" + bytes(100)), r"Received: .*not \(9, 0\)"),
     "no header": (pack(member=claim("(((")), "Received: one that cannot be read"),
     "730 GB": (pack(member=claim("{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000, 28, 28)}")), GIANT),
     "730 GB of labels": (
         pack("y_test", claim("{'descr': '<i8', 'fortran_order': False, 'shape': (100000000000,)}")),
-        r"Received: int64 of shape \(100000000000,\)",
+        GIANT,
     ),
     "fewer bytes than claimed": (
         pack(member=claim("{'descr': '|u1', 'fortran_order': False, 'shape': (500, 28, 28)}")),
@@ -440,19 +440,22 @@ BAD_ARCHIVES = {
         r"Received: x_train with more bytes than its shape \(1, 28, 28\) holds",
     ),
     "wrong key": (drop_a_key, "Received: no x_train; it holds y_train, x_test, y_test, images"),
-    "pickled": (save(x_train=np.array([{"a": 1}], dtype=object)), r"Received: object of shape \(1,\)"),
+    "pickled": (save(x_train=np.array([{"a": 1}], dtype=object)), "Received: Object arrays cannot be loaded"),
     "structures": (save(x_train=np.zeros(9, [("é", "u1")])), "Received: "),
     "vectors": (
         save(x_train=np.zeros((120, 784), "uint8")),
-        r"shape \(n, 28, 28\).* Received: uint8 of shape \(120, 784\)",
+        r"Received: x_train of shape \(120, 784\), not \(n, 28, 28, 1\)",
     ),
-    "other images": (save(x_test=np.zeros((60, 32, 32, 3), "uint8")), r"Received: uint8 of shape \(60, 32, 32, 3\)"),
-    "floats": (save(x_train=np.zeros((120, 28, 28))), "Received: float64"),
+    "other images": (save(x_test=np.zeros((60, 32, 32, 3), "uint8")), r"Received: x_test of shape \(60, 32, 32, 3\)"),
+    "floats": (save(x_train=np.zeros((120, 28, 28))), "Received: images float64"),
     "label too large": (save(y_train=np.full(120, 10)), "Expected labels from 0 to 9.*labels from 10 to 10"),
     "label negative": (save(y_test=np.full(60, -1)), "Received: labels from -1 to -1"),
-    "float labels": (save(y_train=np.zeros(120)), "Received: float64"),
-    "one-hot labels": (save(y_train=np.zeros((120, 10), int)), r"Received: int64 of shape \(120, 10\)"),
-    "label missing": (save(y_train=np.zeros(119, int)), r"Expected 120 integer labels.*\(119,\)"),
+    "float labels": (save(y_train=np.zeros(120)), "labels float64"),
+    "one-hot labels": (save(y_train=np.zeros((120, 10), int)), r"labels int64 of shape \(120, 10\)"),
+    "label missing": (
+        save(y_train=np.zeros(119, int)),
+        r"n integer labels.*\(120, 28, 28, 1\), labels int64 of shape \(119,\)",
+    ),
     "no images": (
         save(x_test=np.zeros((0, 28, 28), "uint8"), y_test=np.zeros(0, int)),
         "at least one image in the test",
@@ -652,10 +655,9 @@ def test_pictures_in_folders_inside_a_class_are_the_class_s(photos):
 def test_links_in_a_circle_end(photos):
     (photos / "cat" / "again").symlink_to(photos / "cat")
     (photos / "cat" / "all").symlink_to(photos)
-    (photos / "self").symlink_to(photos)
     (photos / "dog" / "itself.png").symlink_to(photos / "dog" / "itself.png")
-    with pytest.warns(UserWarning, match=r"1 left out: dog/itself\.png"):
-        data = load_dataset(f"folder:{photos}?size=8&on_error=skip")
+    with pytest.warns(UserWarning, match=r"3 left out: cat/again/, cat/all/, dog/itself\.png"):
+        data = load_dataset(f"folder:{photos}?size=8")
     assert data.class_names == ("cat", "dog") and data.source.startswith("folder photos, 30 pictures")
 
 
@@ -794,7 +796,7 @@ def test_a_class_of_bad_pictures_alone_is_refused_even_when_skipping(photos):
 LAYOUTS = {  # files -> what the message names
     "train and val": (
         "train/a/0 train/b/0 val/a/0 val/b/0",
-        "Expected both train/.*: train/, val/ alone.*rename val/",
+        "Expected both train/.*: train/, val/ alone.*Rename val/",
     ),
     "train alone": ("train/a/0 train/b/0", "both train/ and test/.*Received: train/ alone.*a fifth"),
     "test without train": ("test/a/0 test/b/0", "both train/ and test/.*Received: test/ alone"),
@@ -818,9 +820,8 @@ LAYOUTS = {  # files -> what the message names
     "pictures alone": ("0 1 2", "at least 2 folders of pictures.*Received: none"),
     "another case in test": (
         "train/cat/0 train/dog/0 test/Cat/0 test/dog/0",
-        "upper and lower case. Received: Cat, cat",
+        "in .*/train too. Received: Cat in test",
     ),
-    "another form of é": ("train/é/0 train/x/0 test/e\u0301/0 test/x/0", "more than upper and lower case"),
 }
 
 
@@ -863,26 +864,15 @@ def test_pictures_that_memory_cannot_hold_are_refused(photos, monkeypatch):
         raise MemoryError("Unable to allocate 5 GiB")
 
     monkeypatch.setattr("cnnkit.data.folder.np.empty", no_memory)
-    with pytest.raises(ValueError, match="size= of .* that fits into memory. Received: 4096 .Unable to allocate 5 GiB"):
+    with pytest.raises(ValueError, match="fit into memory at 4096×4096. Received: Unable to allocate 5 GiB"):
         load_dataset(f"folder:{photos}?size=4096")
 
 
 @pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        ("sise=3", "options size and on_error .*Received: sise"),
-        ("size=big", "size to be a whole number .*Received: 'big'"),
-        ("size=4", "pixels >= 8 .*Received: '4'"),
-        ("size=4097", "pixels >= 8 and <= 4,096 .*Received: '4097'"),
-        ("on_error=ignore", "raise or skip .*Received: 'ignore'"),
-    ],
+    "name",
+    ["PATH?sise=3", "PATH?size=big", "PATH?size=4", "PATH?size=4097", "PATH?size=", "PATH?on_error=no", "", "?size=8"],
 )
-def test_bad_options_of_a_folder_are_refused(query, message, photos):
-    with pytest.raises(ValueError, match=message):
-        load_dataset(f"folder:{photos}?{query}")
-
-
-def test_a_folder_needs_a_path():
-    for name in ("folder:", "folder:?size=8"):
-        with pytest.raises(ValueError, match="a path after folder:"):
-            check_name(name)
+def test_a_folder_without_a_path_or_with_bad_options_is_refused(name):
+    with pytest.raises(ValueError, match="Expected folder:PATH.*8 to 4096 pixels") as caught:
+        check_name(f"folder:{name}")
+    assert f"Received: 'folder:{name}'" in str(caught.value)

@@ -4,7 +4,7 @@ import functools
 import os
 import socket
 import zipfile
-from dataclasses import dataclass
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from cnnkit import HOME
 from cnnkit.data.splits import REGISTRY, Entry, Source
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
-DIGITS = tuple("0123456789")
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR100 = """
@@ -27,18 +26,10 @@ CIFAR100 = """
     tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
 """
 
-
-@dataclass(frozen=True)
-class Archive:
-    """What `<name>.npz` must hold: images of `(height, width, channels)`, classes; and how many images as published."""
-
-    shape: tuple
-    class_names: tuple
-    images: int
-
-
+# What `<name>.npz` must hold: images of `(height, width, channels)` and classes; and how many images there are in all.
+Archive = namedtuple("Archive", "shape class_names images")
 ARCHIVES = {
-    "mnist": Archive((28, 28, 1), DIGITS, 70_000),
+    "mnist": Archive((28, 28, 1), tuple("0123456789"), 70_000),
     "fashion_mnist": Archive((28, 28, 1), FASHION, 70_000),
     "cifar10": Archive((32, 32, 3), CIFAR10, 60_000),
     "cifar100": Archive((32, 32, 3), tuple(CIFAR100.split()), 60_000),
@@ -52,76 +43,52 @@ def data_path(name, data_dir=None):
 
 
 def load_arrays(name, data_dir=None):
-    """Return the `Source` of a data set of `ARCHIVES`; the first use downloads it when its file is not there.
-
-    Args:
-        name: Key of `ARCHIVES`.
-        data_dir: Folder of the .npz files; `None` for the usual one, see `data_path`.
-    Returns:
-        `Source`, read once a process.
-    Raises:
-        FileNotFoundError: If there is no file and it cannot be downloaded.
-        ValueError: If the file cannot be read or holds something else.
-    """
+    """Return the `Source` of a data set of `ARCHIVES`, read once a process and downloaded if its file is missing."""
     path = data_path(name, data_dir)
     if not path.exists():
         _download(name, path)
     return _read(name, path, path.stat().st_mtime_ns)
 
 
-def _find(name, data_dir):
-    path = data_path(name, data_dir)
+def _find(name):
+    path = data_path(name)
     return "present" if path.is_file() else "downloads", path
 
 
-for _name, _held in ARCHIVES.items():
-    _asks = functools.partial(load_arrays, _name), functools.partial(_find, _name)
-    REGISTRY[_name] = Entry(_asks[0], _held.images, _held.shape, len(_held.class_names), _asks[1])
+for _name, (_shape, _class_names, _images) in ARCHIVES.items():
+    _load, _where = functools.partial(load_arrays, _name), functools.partial(_find, _name)
+    REGISTRY[_name] = Entry(_load, _images, _shape, len(_class_names), _where)
 
 
 @functools.lru_cache(maxsize=2)  # a sweep splits the same source again and again; two of them are 370 MB at most
 def _read(name, path, modified):
     """Read and check the archive. `modified` is part of the cache's key: a new file is read anew."""
-    archive = ARCHIVES[name]
+    shape, class_names, _ = ARCHIVES[name]
+    arrays = {}
     try:
         with zipfile.ZipFile(path) as file:
             held = [member.removesuffix(".npy") for member in file.namelist()]
             if missing := [key for key in KEYS if key not in held]:
                 raise ValueError(f"no {', '.join(missing)}; it holds {', '.join(held) or 'nothing'}.")
-            for key in KEYS:  # what an array says it is comes before its numbers: all are asked before one is read
-                with file.open(f"{key}.npy") as member:
-                    _check_header(key, member, archive)
-            arrays = {}
             for key in KEYS:
-                with file.open(f"{key}.npy") as member:
-                    # Pickled objects are refused above: unpickling can run any code.
-                    arrays[key] = np.ascontiguousarray(np.lib.format.read_array(member, allow_pickle=False))
+                with file.open(f"{key}.npy") as member:  # no pickles: they can run any code
+                    array = np.ascontiguousarray(np.lib.format.read_array(member, allow_pickle=False))
                     if member.read(1):  # at the end the checksum has been compared
-                        raise ValueError(f"{key} with more bytes than its shape {arrays[key].shape} holds.")
-        for key in ("x_train", "x_test"):
-            arrays[key] = arrays[key].reshape(-1, *archive.shape)
-        return Source(**arrays, class_names=archive.class_names, origin=f"{name}.npz in the data directory")
+                        raise ValueError(f"{key} with more bytes than its shape {array.shape} holds.")
+                if key.startswith("x_"):
+                    if array.shape[1:] not in (shape, shape[:2]):
+                        raise ValueError(f"{key} of shape {array.shape}, not (n, {', '.join(map(str, shape))}).")
+                    array = array.reshape(-1, *shape)
+                arrays[key] = array
+        return Source(**arrays, class_names=class_names, origin=f"{name}.npz in the data directory")
     except Exception as error:  # a damaged file can make zipfile, its decompressors and NumPy raise anything
-        said = error if isinstance(error, ValueError) else f"one that cannot be read ({type(error).__name__}: {error})."
+        said = str(error).rstrip(".")
+        if not isinstance(error, ValueError):
+            said = f"one that cannot be read ({type(error).__name__}: {said})"
         raise ValueError(
-            f"Expected {path} to be an .npz archive with the arrays {', '.join(KEYS)}. Received: {said} "
+            f"Expected {path} to be an .npz archive with the arrays {', '.join(KEYS)}. Received: {said}. "
             f"If it is damaged and there is a network, remove it: it is downloaded anew. {_ways_on(path)}"
         ) from None
-
-
-def _check_header(key, member, archive):
-    """Raise a ValueError unless the array that a .npy begins with has a type and a shape that fit the archive."""
-    readers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}  # 3 is for structures
-    shape, _, dtype = readers[np.lib.format.read_magic(member)[0]](member)
-    most = 10 * archive.images
-    if key.startswith("x_"):
-        greys = archive.shape[:2] if archive.shape[2] == 1 else archive.shape  # grey images may come without channels
-        fits = dtype == np.uint8 and shape[1:] in (archive.shape, greys)
-        expected = f"uint8 of shape (n, {', '.join(map(str, greys))})"
-    else:
-        fits, expected = dtype.kind in "iu" and shape[1:] in ((), (1,)), "integers of shape (n,) or (n, 1)"
-    if not fits or not shape or shape[0] > most:
-        raise ValueError(f"Expected {key} as {expected}, n at most {most:,}. Received: {dtype} of shape {shape}.")
 
 
 def _download(name, path):

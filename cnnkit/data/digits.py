@@ -1,4 +1,4 @@
-"""`digits`: the 1,797 handwritten digits that scikit-learn carries, enlarged from 8×8 to 28×28."""
+"""`digits`: the 1,797 handwritten digits that scikit-learn carries, enlarged from 8×8 to MNIST's 28×28."""
 
 import functools
 
@@ -9,15 +9,10 @@ from sklearn.datasets import load_digits as load_sklearn_digits
 
 from cnnkit.data.splits import REGISTRY, Entry, Source, stratified_split
 
-SIZE = 28  # MNIST's, so that the same networks fit
-TEST_SHARE = 0.2
-TEST_SEED = 1  # fixed: every seed of a run is tested on the same 359 images
-CLASS_NAMES = tuple("0123456789")
-
 
 @functools.lru_cache(maxsize=1)
-def load_digits():
-    """Return the `Source` of `digits`: 1,438 images to train on, 359 to test, uint8 `(n, 28, 28, 1)`.
+def load_digits(data_dir=None):
+    """Return the `Source` of `digits`: 1,438 images to train on, always the same 359 to test, uint8 `(n, 28, 28, 1)`.
 
     Enlarged bilinearly: smooth strokes as in MNIST, no ringing as with bicubic, no blocks as with nearest neighbour.
     Pillow computes it in integers, so the pixels are the same on every machine.
@@ -26,13 +21,10 @@ def load_digits():
     """
     data = load_sklearn_digits()
     small = np.rint(data.images * (255 / 16)).astype("uint8")  # grey levels 0 to 16
-    images = np.stack([Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BILINEAR) for image in small])
-    images, labels = images[..., None], data.target
-    train, test = stratified_split(labels, round(TEST_SHARE * len(labels)), seed=TEST_SEED)
-    origin = f"scikit-learn {sklearn.__version__}"
-    return Source(images[train], labels[train], images[test], labels[test], CLASS_NAMES, origin)
+    images = np.stack([Image.fromarray(image).resize((28, 28), Image.Resampling.BILINEAR) for image in small])
+    train, test = stratified_split(data.target, round(0.2 * len(images)), seed=1)
+    arrays = [array[places] for places in (train, test) for array in (images[..., None], data.target)]
+    return Source(*arrays, tuple("0123456789"), f"scikit-learn {sklearn.__version__}")
 
 
-REGISTRY["digits"] = Entry(
-    lambda data_dir: load_digits(), 1_797, (SIZE, SIZE, 1), 10, lambda data_dir: ("embedded", "scikit-learn")
-)
+REGISTRY["digits"] = Entry(load_digits, 1_797, (28, 28, 1), 10, lambda: ("embedded", "scikit-learn"))

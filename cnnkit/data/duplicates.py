@@ -7,13 +7,11 @@ import pandas as pd
 PAIRS = (("train", "train"), ("val", "val"), ("test", "test"), ("val", "train"), ("test", "train"), ("test", "val"))
 
 
-def count_duplicates(dataset):
+def check_duplicates(dataset):
     """Count the images of a `Dataset` that are equal to another one byte by byte, within a split and across splits.
 
-    Returns:
-        Frame with a line per pair of splits: `images` of the split `of` have an equal in the split `also_in`, and
-        `other_label` of them have an equal there that carries another label. Within one split every member of a group
-        of equal images counts.
+    Returns a frame with a line per pair of splits: `images` of the split `of` have an equal in the split `also_in`
+    (within one, all equal images count), `other_label` of them one under another label; and a sentence that reads it.
     """
     frames, lines = {}, []
     for split in ("train", "val", "test"):
@@ -26,19 +24,14 @@ def count_duplicates(dataset):
             found = found[found["size"] > 1]
         other_label = (found["min"] != found["label"]) | (found["max"] != found["label"])
         lines.append({"of": of, "also_in": also_in, "images": len(found), "other_label": int(other_label.sum())})
-    return pd.DataFrame(lines)
-
-
-def say_duplicates(dataset, counts):
-    """Return one sentence on the frame of `count_duplicates`: what it found, and what that does to a result."""
-    name, num_test = dataset.name, len(dataset.y_test)
+    counts = pd.DataFrame(lines)
     if counts["images"].sum() == 0:
-        return f"{name}: no image occurs twice, byte by byte, within or across train, val and test."
-    of = counts.set_index(["of", "also_in"])
+        return counts, f"{dataset.name}: no image occurs twice, byte by byte, within or across train, val and test."
+    of, num_test = counts.set_index(["of", "also_in"]), len(dataset.y_test)
     leaked, mislabelled = of.loc[("test", "train")]
-    within = of.loc[("train", "train"), "images"]
-    return (
-        f"{name}: {leaked:,} of {num_test:,} test images ({leaked / num_test:.2%}) are also in train, {mislabelled:,} "
-        f"of them under another label; {of.loc[('val', 'train'), 'images']:,} validation images are also in train; "
-        f"{within:,} training images have an equal in train. An image seen in training measures memory, not skill."
+    return counts, (
+        f"{dataset.name}: {leaked:,} of {num_test:,} test images ({leaked / num_test:.2%}) are also in train, "
+        f"{mislabelled:,} of them under another label; {of['images']['val', 'train']:,} validation images are also in "
+        f"train; {of['images']['train', 'train']:,} training images have an equal in train. "
+        "An image seen in training measures memory, not skill."
     )

@@ -1,223 +1,126 @@
-"""`shapes`: ten classes of figures over cluttered backgrounds, drawn from a seed, with class, box, mask and angle.
+"""`shapes`: ten classes of figures over cluttered grounds, drawn from a seed, with class, box, mask and angle.
 
-A figure is a signed distance: negative inside, zero on the outline, positive outside, in units of the figure's radius.
-So a whole batch is drawn by arithmetic on arrays, with smooth edges, at any size. Pixels are made by +, -, *, / and
-sqrt alone, which IEEE 754 rounds alike everywhere, from `RandomState`, whose stream NumPy has frozen: the same seed
-gives the same bytes on every machine.
+Pillow draws every scene `FINE` times as large, at whole coordinates, and averages it down in integers. The numbers come
+from `RandomState`, whose stream NumPy has frozen. So the same seed gives the same bytes on every machine.
 """
 
 import functools
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from cnnkit.data.splits import REGISTRY, Entry, Source
 
-CHUNK = 500  # images drawn at once: 500 × 32 × 32 × 3 floats stay near the processor
-TRAIN_IMAGES, TEST_IMAGES = 5_000, 1_000
-LINES, DOTS = 3, 3  # distractors behind every figure
-SCALARS = 17  # random numbers of a scene besides its distractors'
+FINE = 3
+
+
+def _circle(count, radius):
+    """Return `count` corners on a circle, the first above the centre; `radius` may be a value a corner."""
+    turns = 2 * np.pi * np.arange(count) / count
+    return np.stack([radius * np.sin(turns), -radius * np.cos(turns)], axis=1)
+
+
+CROSS = [(-28, -95), (28, -95), (28, -28), (95, -28), (95, 28), (28, 28)]
+CROSS += [(-x, -y) for x, y in CROSS]
+ELL = [(-60, -80), (-10, -80), (-10, 30), (60, 30), (60, 80), (-60, 80)]
+TEE = [(-75, -70), (75, -70), (75, -25), (22, -25), (22, 80), (-22, 80), (-22, -25), (-75, -25)]
+ARROW = [(0, -95), (79, 0), (20, 0), (20, 90), (-20, 90), (-20, 0), (-79, 0)]
+
+# name -> (its outline and perhaps a hole, in % of the figure's radius with y downwards; largest turn in degrees)
+FIGURES = {
+    "disc": ([_circle(48, 85)], 0),
+    "ring": ([_circle(48, 90), _circle(48, 46)], 0),
+    "square": ([[(-70, -70), (70, -70), (70, 70), (-70, 70)]], 45),
+    "triangle": ([_circle(3, 100)], 45),
+    "cross": ([CROSS], 45),
+    "star": ([_circle(10, np.tile([100, 38], 5))], 36),
+    "ell": ([ELL], 45),
+    "tee": ([TEE], 45),
+    "arrow": ([ARROW], 45),
+    "crescent": ([_circle(48, 95), _circle(48, 72) + [42, 0]], 45),
+}
+CLASS_NAMES = tuple(FIGURES)
 
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """A batch of scenes.
+    """A batch of scenes; scene `i` shows class `i % 10`.
 
-    Attributes:
-        images: uint8 `(n, size, size, 3)`.
-        labels: int64 `(n,)`, index into `CLASS_NAMES`; image `i` shows class `i % 10`.
-        boxes: int64 `(n, 4)`: `x_min, y_min, x_max, y_max` in pixels from the top left (Keras' "xyxy"): the edges of
-            the box around the mask, so `x_max - x_min` is its width and `mask[y_min:y_max, x_min:x_max]` cuts it out.
-        masks: bool `(n, size, size)`: the pixels whose centre lies in the figure. Nothing is drawn over a figure.
-        angles: float64 `(n,)`: degrees counter-clockwise from the upright figure, within ±45 so that no two angles look
-            alike; within ±36 for the star, which repeats every 72, and 0 for disc and ring, where no turn shows.
+    A mask is the pixels that the figure covers by more than half; nothing is drawn over it, and
+    `mask[y_min:y_max, x_min:x_max]` cuts it out. No two angles of a figure look alike, hence their limits: ±45 degrees,
+    ±36 for the star, which repeats every 72, and 0 for disc and ring, where no turn shows.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
-    boxes: np.ndarray
-    masks: np.ndarray
-    angles: np.ndarray
+    images: np.ndarray  # uint8 (n, size, size, 3)
+    labels: np.ndarray  # int64 (n,), index into `CLASS_NAMES`
+    boxes: np.ndarray  # int64 (n, 4): x_min, y_min, x_max, y_max in pixels from the top left (Keras' "xyxy")
+    masks: np.ndarray  # bool (n, size, size)
+    angles: np.ndarray  # float64 (n,): degrees counter-clockwise from the upright figure
 
 
 def make_shapes(n, *, seed, size=32):
-    """Draw `n` scenes, each with one figure. Scene `i` depends on `seed`, `i` and `size`, not on `n`.
+    """Draw `n` scenes as `Shapes`, each with one figure. Scene `i` depends on `seed`, `i` and `size`, not on `n`.
 
     Args:
-        n: Integer, at least 1.
-        seed: Integer, at least 1: another seed, other scenes.
-        size: Height and width in pixels, at least 16.
-    Returns:
-        `Shapes`. 6,000 scenes of 32×32 take about two seconds.
-    Raises:
-        ValueError: If an argument is too small.
-    Example:
-        >>> make_shapes(10, seed=1).images.shape
-        (10, 32, 32, 3)
+        n, seed: Integers, at least 1, else a ValueError; 6,000 scenes of 32×32 take about two seconds.
+        size: Height and width in pixels, at least 16, else a ValueError.
     """
-    for name, value, least in (("n", n, 1), ("seed", seed, 1), ("size", size, 16)):
-        if value < least:
-            raise ValueError(f"Expected {name} >= {least} in make_shapes. Received: {name}={value}.")
-    numbers = np.random.RandomState([seed, 0]).random_sample((n, SCALARS + 8 * LINES + 6 * DOTS))
-    grain = np.random.RandomState([seed, 1])
-    labels = np.arange(n) % len(CLASS_NAMES)
-    chunks = [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
-    parts = [_draw(numbers[chunk], labels[chunk], grain, size) for chunk in chunks]
-    images, masks, angles = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Shapes(images, labels, _boxes(masks), masks, angles)
+    if n < 1 or seed < 1 or size < 16:
+        raise ValueError(f"Expected n >= 1, seed >= 1 and size >= 16. Received: n={n}, seed={seed}, size={size}.")
+    random, grain = (np.random.RandomState([seed, stream]) for stream in (0, 1))  # grain takes more at a larger size
+    labels = np.arange(n) % len(FIGURES)
+    scenes = [_draw(random, grain, CLASS_NAMES[label], size) for label in labels]
+    images, masks, boxes, angles = (np.array(part) for part in zip(*scenes, strict=True))
+    return Shapes(images, labels, boxes, masks, angles)
+
+
+def _draw(random, grain, name, size):
+    """Return the image, mask, box and angle of one scene."""
+    side = FINE * size
+    outlines, most = FIGURES[name]
+    radius, angle = random.uniform(0.27, 0.40), random.uniform(-most, most)
+    middle = random.uniform(radius, 1 - radius, 2)  # the whole figure is in the picture
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    mask = Image.new("L", (side, side))
+    for corners, fill in zip(outlines, (255, 0), strict=False):
+        places = side * (middle + radius / 100 * (corners @ np.array([[cos, -sin], [sin, cos]])))
+        ImageDraw.Draw(mask).polygon(np.rint(places).astype(int).ravel().tolist(), fill)
+
+    # A light figure on a dark ground, luminances 0.2 or more apart: hue says nothing, and an eye never doubts.
+    # Behind it lie lines and dots of any hue, fainter than it: local edges that mean nothing.
+    colours = _colours(random, np.repeat([0.06, 0.06, 0.65], [9, 6, 1]), np.repeat([0.45, 0.60, 0.95], [9, 6, 1]))
+    scene = Image.fromarray(colours[:9].reshape(3, 3, 3)).resize((side, side), Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(scene)
+    ends = np.rint(side * random.random_sample((6, 4))).astype(int).tolist()
+    widths = np.rint(side * random.uniform(0.024, 0.06, 6)).astype(int).tolist()
+    *fills, light = map(tuple, colours[9:].tolist())
+    for end, width, fill in zip(ends[:3], widths[:3], fills[:3], strict=True):
+        draw.line(end, fill, width)
+    for end, width, fill in zip(ends[3:], widths[3:], fills[3:], strict=True):
+        draw.circle(end[:2], width, fill)
+    scene.paste(light, mask=mask)
+
+    image = np.asarray(scene.reduce(FINE)) + grain.randint(-10, 11, (size, size, 3), dtype="int16")
+    covered = np.asarray(mask.reduce(FINE)) > 127
+    return np.clip(image, 0, 255).astype("uint8"), covered, Image.fromarray(covered).getbbox(), angle
+
+
+def _colours(random, low, high):
+    """Return uint8 RGB `(n, 3)` of any hue, darkened or lightened to luminances (Rec. 709) from `low` to `high`."""
+    luminance = random.uniform(low, high)[:, None]
+    colour = random.random_sample((len(low), 3))
+    own = colour @ np.array([[0.2126], [0.7152], [0.0722]])
+    colour = np.where(luminance < own, colour * luminance / own, 1 - (1 - colour) * (1 - luminance) / (1 - own))
+    return np.rint(255 * colour).astype("uint8")
 
 
 @functools.lru_cache(maxsize=1)
-def load_shapes():
-    """Return the `Source` of `shapes`: 5,000 images to train on and 1,000 to test, always the same.
-
-    Measured with Adam, batch 64, on the 4,500 that validation leaves: a linear softmax reaches 33% of the test set in
-    20 epochs, three 5×5 convolutions (`caffe_quick`, learning rate 1e-3) 97 and 98% in 15, on two seeds.
-    """
-    train, test = make_shapes(TRAIN_IMAGES, seed=1), make_shapes(TEST_IMAGES, seed=2)
-    origin = f"generated by cnnkit.data.shapes, seeds 1 (training pool, {TRAIN_IMAGES:,}) and 2 (test, {TEST_IMAGES:,})"
+def load_shapes(data_dir=None):
+    """Return the `Source` of `shapes`: 5,000 images to train on and 1,000 to test, always the same."""
+    train, test = make_shapes(5_000, seed=1), make_shapes(1_000, seed=2)
+    origin = "generated by cnnkit.data.shapes, seeds 1 (training pool, 5,000) and 2 (test, 1,000)"
     return Source(train.images, train.labels, test.images, test.labels, CLASS_NAMES, origin)
 
 
-_asks = (lambda data_dir: load_shapes()), (lambda data_dir: ("embedded", "generated"))
-REGISTRY["shapes"] = Entry(_asks[0], TRAIN_IMAGES + TEST_IMAGES, (32, 32, 3), 10, _asks[1])
-
-
-# --- one scene from its random numbers; every column of them is a float32 of shape (n, 1, 1) ---
-
-
-def _draw(numbers, labels, grain, size):
-    n = len(numbers)
-    columns = iter(numbers.astype("float32").T[:, :, None, None])
-    centres = (np.arange(size, dtype="float32") + 0.5) / np.float32(size)  # pixel centres: the picture is 1 × 1
-    x, y = np.meshgrid(centres, centres)
-
-    radius = _between(0.27, 0.40, next(columns))
-    middle_x, middle_y = (radius + (1 - 2 * radius) * next(columns) for _ in "xy")  # the whole figure is in the picture
-    angles = (2 * numbers[:, 3] - 1) * np.array([MAX_ANGLE[name] for name in CLASS_NAMES])[labels]
-    next(columns)  # the angle's, taken above in float64
-    distance = _distance(labels, angles, (x - middle_x) / radius, (middle_y - y) / radius)  # y grows upwards from here
-
-    # Light figures on dark grounds, luminances 0.2 or more apart: hue says nothing, and an eye never doubts. Dark
-    # figures on light grounds among them make it a lottery: caffe_quick got 89 and 98% on two seeds, softmax 11%.
-    ground = [_between(0.06, 0.45, next(columns)) for _ in range(2)]
-    figure = _between(0.65, 0.95, next(columns))
-    colours = [_colour(next(columns), next(columns), luminance) for luminance in (*ground, figure)]
-
-    picture = _ground(x, y, colours[0], colours[1], columns)
-    picture = _distractors(picture, x, y, columns, size, ground[0], figure)
-    picture = _over(picture, colours[2], distance * radius * size)
-    picture += np.float32(0.08) * (grain.random_sample((n, size, size, 3)).astype("float32") - np.float32(0.5))
-    return np.rint(255 * np.clip(picture, 0, 1)).astype("uint8"), distance < 0, angles
-
-
-def _between(low, high, u):
-    return np.float32(low) + np.float32(high - low) * u
-
-
-def _over(picture, colour, pixels):
-    """Paint `colour` `(n, 1, 1, 3)` where the distance `pixels` `(n, size, size)` is negative, with a soft edge."""
-    cover = np.clip(np.float32(0.5) - pixels, 0, 1)[..., None]
-    return picture + cover * (colour - picture)
-
-
-def _colour(hue, saturation, luminance):
-    """Return RGB `(n, 1, 1, 3)`: the pure hue, greyed, then mixed with black or white to the luminance (Rec. 709)."""
-    steps = (np.array([5, 3, 1], "float32") + 6 * hue[..., None]) % 6
-    pure = 1 - np.clip(np.minimum(steps, 4 - steps), 0, 1)
-    pure = np.float32(0.5) + _between(0.3, 0.9, saturation)[..., None] * (pure - np.float32(0.5))
-    own = np.float32(0.2126) * pure[..., :1] + np.float32(0.7152) * pure[..., 1:2] + np.float32(0.0722) * pure[..., 2:]
-    luminance = luminance[..., None]
-    return np.where(luminance < own, pure * luminance / own, 1 - (1 - pure) * (1 - luminance) / (1 - own))
-
-
-def _ground(x, y, first, second, columns):
-    """A gradient from one colour to another in a random direction, under soft stripes."""
-    along_x, along_y = (2 * next(columns) - 1 for _ in "xy")
-    slope = np.abs(along_x) + np.abs(along_y) + np.float32(1e-3)
-    mix = np.float32(0.5) + ((x - np.float32(0.5)) * along_x + (y - np.float32(0.5)) * along_y) / slope
-    waves_x, waves_y = (_between(-5, 5, next(columns)) for _ in "xy")
-    wave = (waves_x * x + waves_y * y) % 1  # a triangle wave: a sine's last bit depends on the machine
-    stripes = np.float32(0.12) * (np.abs(2 * wave - 1) - np.float32(0.5))
-    return first + mix[..., None] * (second - first) + stripes[..., None]
-
-
-def _distractors(picture, x, y, columns, size, ground, figure):
-    """Thin lines and small dots of any hue, fainter than the figure and behind it: local edges that mean nothing."""
-    for _ in range(LINES):
-        x0, y0, x1, y1, width = (next(columns) for _ in range(5))
-        colour = _colour(next(columns), next(columns), ground + _between(0, 0.6, next(columns)) * (figure - ground))
-        dx, dy = x1 - x0, y1 - y0
-        nearest = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy + np.float32(1e-6)), 0, 1)
-        distance = _length(x - x0 - nearest * dx, y - y0 - nearest * dy)
-        picture = _over(picture, colour, (distance - _between(0.012, 0.03, width)) * size)
-    for _ in range(DOTS):
-        x0, y0, radius = (next(columns) for _ in range(3))
-        colour = _colour(next(columns), next(columns), ground + _between(0, 0.6, next(columns)) * (figure - ground))
-        picture = _over(picture, colour, (_length(x - x0, y - y0) - _between(0.03, 0.07, radius)) * size)
-    return picture
-
-
-def _boxes(masks):
-    columns, rows, size = masks.any(axis=1), masks.any(axis=2), masks.shape[1]
-    ends = size - columns[:, ::-1].argmax(axis=1), size - rows[:, ::-1].argmax(axis=1)
-    return np.stack([columns.argmax(axis=1), rows.argmax(axis=1), *ends], axis=1)
-
-
-# --- the figures: signed distance at (x, y), y upwards, in a circle of radius 1 around the origin ---
-
-
-def _distance(labels, angles, x, y):
-    cos, sin = (f(np.radians(angles)).astype("float32")[:, None, None] for f in (np.cos, np.sin))
-    x, y = x * cos + y * sin, y * cos - x * sin  # turning the figure by an angle is turning the plane back
-    distance = np.empty_like(x)
-    for label, name in enumerate(CLASS_NAMES):
-        chosen = labels == label
-        distance[chosen] = FIGURES[name][0](x[chosen], y[chosen])
-    return distance
-
-
-def _length(x, y):
-    return np.sqrt(x * x + y * y)
-
-
-def _box(x, y, left, right, bottom, top):
-    return np.maximum(np.maximum(left - x, x - right), np.maximum(bottom - y, y - top))
-
-
-def _half_planes(x, y, count, inner):
-    """Distances `(count, ...)` to `count` lines around the origin, `inner` away from it, the first below it."""
-    turns = 2 * np.pi * np.arange(count) / count - np.pi / 2
-    normals = np.stack([np.cos(turns), np.sin(turns)], axis=1).astype("float32")
-    return np.stack([x * nx + y * ny - np.float32(inner) for nx, ny in normals])
-
-
-def _star(x, y):
-    """Five lines make a pentagram: a point is in it when at most one of them has it on the wrong side."""
-    return np.partition(_half_planes(x, y, 5, 0.33), -2, axis=0)[-2]
-
-
-def _arrow(x, y):
-    sides = (np.abs(x) * np.float32(1.2) + y - np.float32(0.95)) / np.float32(1.562)  # |normal| of (1.2, 1)
-    return np.minimum(np.maximum(sides, -y), _box(x, y, -0.2, 0.2, -0.9, 0.1))
-
-
-def _crescent(x, y):
-    return np.maximum(_length(x, y) - np.float32(0.95), np.float32(0.72) - _length(x - np.float32(0.42), y))
-
-
-# name -> (signed distance, largest turn in degrees either way)
-FIGURES = {
-    "disc": (lambda x, y: _length(x, y) - np.float32(0.85), 0),
-    "ring": (lambda x, y: np.abs(_length(x, y) - np.float32(0.68)) - np.float32(0.22), 0),
-    "square": (lambda x, y: _box(x, y, -0.7, 0.7, -0.7, 0.7), 45),
-    "triangle": (lambda x, y: _half_planes(x, y, 3, 0.5).max(axis=0), 45),
-    "cross": (lambda x, y: np.minimum(_box(x, y, -0.95, 0.95, -0.28, 0.28), _box(x, y, -0.28, 0.28, -0.95, 0.95)), 45),
-    "star": (_star, 36),
-    "ell": (lambda x, y: np.minimum(_box(x, y, -0.6, -0.1, -0.8, 0.8), _box(x, y, -0.6, 0.6, -0.8, -0.3)), 45),
-    "tee": (lambda x, y: np.minimum(_box(x, y, -0.75, 0.75, 0.25, 0.7), _box(x, y, -0.22, 0.22, -0.8, 0.7)), 45),
-    "arrow": (_arrow, 45),
-    "crescent": (_crescent, 45),
-}
-CLASS_NAMES = tuple(FIGURES)
-MAX_ANGLE = {name: degrees for name, (_, degrees) in FIGURES.items()}
+REGISTRY["shapes"] = Entry(load_shapes, 6_000, (32, 32, 3), 10, lambda: ("embedded", "generated"))

@@ -9,26 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-VALIDATION_SHARE = 0.1
-
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a data set before it is loaded.
+    """What is known of a data set before it is loaded."""
 
-    Attributes:
-        load: Function of the data directory (a path, or `None` for the usual one) that returns a `Source`.
-        images: How many there are in all splits, as published; `None` where they would have to be counted.
-        shape: `(height, width, channels)` in pixels.
-        classes: How many there are; `None` as for `images`.
-        find: Function of the data directory that returns `(status, where)`, see `cnnkit.data.describe`.
-    """
-
-    load: Callable
-    images: int | None
-    shape: tuple
+    load: Callable  # function of the data directory (`None`: the usual one) that returns a `Source`
+    images: int | None  # in all splits, as published; `None` where they would have to be counted
+    shape: tuple  # (height, width, channels) in pixels
     classes: int | None
-    find: Callable
+    find: Callable  # function of nothing that returns `(status, where)`, see `cnnkit.data.describe`
 
 
 REGISTRY = {}  # name -> `Entry`; a loader enters its own
@@ -38,50 +28,35 @@ REGISTRY = {}  # name -> `Entry`; a loader enters its own
 class Source:
     """What a loader returns: every image of a data set, before a validation set is taken from the training pool.
 
-    Attributes:
-        x_train, x_test: uint8 `(n, height, width, channels)`. Made read-only: they are shared by all who load them.
-        y_train, y_test: Integer labels `(n,)` or `(n, 1)`; kept as int64 `(n,)`.
-        class_names: Tuple of strings, one per class.
-        origin: Where the images came from, in one line without a path of this machine.
-        num_val: The last `num_val` images of the training pool are the validation set; 0: `split` takes one by seed.
-        left_out: Files that are no part of the data set, in words, one string a file.
-    Raises:
-        ValueError: If images and labels do not fit together, or a label is outside the classes.
+    It makes its arrays read-only, for all who load them share them. Images and labels that do not fit together, or a
+    label outside the classes, are a ValueError.
     """
 
-    x_train: np.ndarray
-    y_train: np.ndarray
+    x_train: np.ndarray  # uint8 (n, height, width, channels)
+    y_train: np.ndarray  # integers (n,) or (n, 1); kept as int64 (n,)
     x_test: np.ndarray
     y_test: np.ndarray
     class_names: tuple
-    origin: str
-    num_val: int = 0
-    left_out: tuple = ()
+    origin: str  # where the images came from, in one line without a path of this machine
+    num_val: int = 0  # the last `num_val` images of the pool are the validation set; 0: `split` takes one by seed
+    left_out: tuple = ()  # files that are no part of the data set, in words, one string a file
 
     def __post_init__(self):
-        num_classes = len(self.class_names)
+        most = len(self.class_names) - 1
         for split in ("train", "test"):
-            images, labels, where = getattr(self, f"x_{split}"), getattr(self, f"y_{split}"), f"the {split} set"
-            if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+            x, y, where = getattr(self, f"x_{split}"), getattr(self, f"y_{split}"), f"the {split} set ({self.origin})"
+            pictures = x.dtype == np.uint8 and x.ndim == 4 and x.shape[-1] in (1, 3) and len(x)
+            if not pictures or y.dtype.kind not in "iu" or y.shape not in ((len(x),), (len(x), 1)):
                 raise ValueError(
-                    f"Expected uint8 images of shape (n, height, width, 1 or 3) in {where} ({self.origin}). "
-                    f"Received: {images.dtype} of shape {images.shape}."
+                    f"Expected at least one image in {where}, uint8 of shape (n, height, width, 1 or 3), and n integer "
+                    f"labels. Received: images {x.dtype} of shape {x.shape}, labels {y.dtype} of shape {y.shape}."
                 )
-            if labels.dtype.kind not in "iu" or labels.shape not in ((len(images),), (len(images), 1)):
+            if y.min() < 0 or y.max() > most:
                 raise ValueError(
-                    f"Expected {len(images)} integer labels, one an image, in {where} ({self.origin}). "
-                    f"Received: {labels.dtype} of shape {labels.shape}."
+                    f"Expected labels from 0 to {most} in {where}. Received: labels from {y.min()} to {y.max()}."
                 )
-            labels = labels.reshape(-1).astype("int64")
-            if len(labels) == 0:
-                raise ValueError(f"Expected at least one image in {where} ({self.origin}). Received: none.")
-            if labels.min() < 0 or labels.max() >= num_classes:
-                raise ValueError(
-                    f"Expected labels from 0 to {num_classes - 1}, the {num_classes} classes, in {where} "
-                    f"({self.origin}). Received: labels from {labels.min()} to {labels.max()}."
-                )
-            images.flags.writeable = labels.flags.writeable = False
-            object.__setattr__(self, f"y_{split}", labels)
+            object.__setattr__(self, f"y_{split}", y.reshape(-1).astype("int64"))
+            x.flags.writeable = getattr(self, f"y_{split}").flags.writeable = False
 
     @functools.cached_property
     def remarks(self):
@@ -89,8 +64,7 @@ class Source:
         sentences = [f"{len(self.left_out):,} left out: {enumerate_some(self.left_out)}"] if self.left_out else []
         for split, labels in (("validation", self.y_train[len(self.y_train) - self.num_val :]), ("test", self.y_test)):
             lacking = [name for i, name in enumerate(self.class_names) if len(labels) and i not in labels]
-            if lacking:
-                sentences.append(f"no image of {enumerate_some(lacking)} in the {split} set")
+            sentences += [f"no image of {enumerate_some(lacking)} in the {split} set"] * bool(lacking)
         return sentences
 
     @functools.cached_property
@@ -105,15 +79,10 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Three splits of one data set.
+    """Three splits: uint8 images `(n, height, width, channels)` and int64 labels `(n,)`, all read-only.
 
-    Attributes:
-        name: As asked for, for example `"mnist"` or `"folder:photos?size=96"`.
-        x_train, x_val, x_test: uint8 `(n, height, width, channels)`, read-only.
-        y_train, y_val, y_test: int64 `(n,)`, read-only: index into `class_names`.
-        class_names: Tuple of strings, one per class.
-        sha256: Digest of the arrays in use, 64 hex digits: another seed, `train_size` or pixel, another digest.
-        source: Where the images came from, in one line, and what was left out or is lacking.
+    `sha256` is a digest of the arrays in use, 64 hex digits: another seed, `train_size` or pixel, another digest.
+    `source` says in one line where the images came from, and what was left out or is lacking.
     """
 
     name: str
@@ -138,11 +107,9 @@ class Dataset:
 
     @functools.lru_cache(maxsize=1)  # noqa: B019  # the last data set alone is kept, as `split` keeps it
     def channel_statistics(self):
-        """Return means and standard deviations of the training pixels in [0, 1], a value a channel.
+        """Return the means and standard deviations of the training pixels in [0, 1], two float64 arrays `(channels,)`.
 
-        Returns:
-            Two float64 arrays `(channels,)`. Sums are exact integers, so that they are the same on every machine; the
-            deviation (of all pixels, no `n - 1`) of a channel that never changes is 0.
+        Sums are exact integers, so both are the same on every machine; the deviation is that of all pixels, no `n - 1`.
         """
         count = self.x_train[..., 0].size
         sums = np.einsum("nhwc->c", self.x_train, dtype="int64").tolist()
@@ -154,24 +121,13 @@ class Dataset:
 
 @functools.lru_cache(maxsize=1)  # runs of a sweep that differ in the model alone share their arrays
 def split(source, name, *, train_size=None, seed=1):
-    """Take a validation set, and on wish a smaller training set, from the pool of a `Source`.
-
-    Args:
-        source: `Source`.
-        name: The data set's name, for the result and for messages.
-        train_size: Images to train on, stratified by class; `None` for all that validation leaves.
-        seed: Integer; decides the validation set and the subset.
-    Returns:
-        `Dataset`. Its test arrays are the source's own, not copies.
-    Raises:
-        ValueError: If `train_size` is impossible, or a class has too few images to be split.
-    """
+    """Return a `Source` as `Dataset`; ValueError if `train_size` is impossible or a class has too few images."""
     train, val = _places(source, name, train_size, seed)
     digest = hashlib.sha256(source.sha256.encode())  # computed once a process, then which images are in which split
+    arrays = []
     for places in (train, val):
-        digest.update(f"{len(places)}:".encode())
-        digest.update(places.astype("<i8").tobytes())
-    arrays = [source.x_train[train], source.y_train[train], source.x_train[val], source.y_train[val]]
+        digest.update(f"{len(places)}:".encode() + places.astype("<i8").tobytes())
+        arrays += [source.x_train[places], source.y_train[places]]
     for array in arrays:
         array.flags.writeable = False
     origin = "; ".join([source.origin, *source.remarks])
@@ -185,14 +141,12 @@ def _places(source, name, train_size, seed):
     counts = np.bincount(source.y_train[train], minlength=num_classes)
     least = 1 if source.num_val else 2
     if counts.min() < least:
-        rarest = source.class_names[counts.argmin()]
         raise ValueError(
             f"Expected at least {least} training images of every class in {name}, to train on and to validate with. "
-            f"Received: {counts.min()} of class {rarest!r}. Add images, or leave the class out."
+            f"Received: {counts.min()} of class {source.class_names[counts.argmin()]!r}. Add some, or leave it out."
         )
     if not source.num_val:
-        count = max(num_classes, round(VALIDATION_SHARE * num_pool))
-        train, val = stratified_split(source.y_train, count, seed=seed)
+        train, val = stratified_split(source.y_train, max(num_classes, round(0.1 * num_pool)), seed=seed)
     if train_size is None or train_size == len(train):
         return train, val
     labels = source.y_train[train]
@@ -207,14 +161,10 @@ def _places(source, name, train_size, seed):
 
 
 def stratified_split(labels, count, *, seed):
-    """Choose `count` places of `labels`, in the classes' proportions and at least one of every class.
+    """Choose `count` places of the int64 `labels` `(n,)`, in the classes' proportions and at least one of every class.
 
-    Args:
-        labels: int64 `(n,)`.
-        count: Integer, at least the number of classes; a place of every class with two or more must be left.
-        seed: Integer.
-    Returns:
-        Two int64 arrays: the places that were not chosen, and the `count` that were.
+    There must be as many as classes, and a place of every class with two or more must be left. Returns two int64
+    arrays: the places that were not chosen, and the `count` that were.
     """
     lone = np.bincount(labels)[labels] == 1  # the only one of its class: chosen in any case
     others, size = np.flatnonzero(~lone), count - int(lone.sum())
@@ -229,10 +179,7 @@ def stratified_split(labels, count, *, seed):
 
 @functools.lru_cache(maxsize=2)
 def permute_pixels(source):
-    """Return the `Source` with the pixels of every image at other places, in one order for all; channels stay together.
-
-    The order is the same for all splits, runs and machines. A dense network finds what it found, a window does not.
-    """
+    """Return the `Source` with all images' pixels at other places, in one order for all; channels stay together."""
     height, width, channels = source.x_train.shape[1:]
     # Not `default_rng`, whose streams a later NumPy may change: the order is part of what a run is.
     order = np.random.RandomState(0).permutation(height * width)
@@ -243,6 +190,5 @@ def permute_pixels(source):
 
 
 def enumerate_some(words, most=10):
-    """Return `words` joined by commas, the first ten of them if there are more."""
-    words = list(words)
+    """Return the list `words` joined by commas, the first ten of them if there are more."""
     return ", ".join(words[:most]) + f" and {len(words) - most:,} more" * (len(words) > most)
