@@ -56,6 +56,7 @@ def run_search(space, algorithm, budget, *, experiment, base, seed, seeds=(), ob
 
     Every trial trains from scratch, in Hyperband too: no `RunConfig` tells a run that was continued. Epochs are counted
     as asked for, also where a run ended early or the store had it, so that the same budget buys the same trials again.
+    A ValueError tells of an impossible argument or point of the space before any training.
 
     Args:
         space: Dict of `RunConfig` field, or entry of one (`"model_args.dropout_rate"`), to `Range` or list of choices.
@@ -71,8 +72,6 @@ def run_search(space, algorithm, budget, *, experiment, base, seed, seeds=(), ob
         DataFrame: one line a trial: `algorithm, search_seed, trial` (from 1), the hyperparameters, `run_id, epochs` (of
         its first run), `score` (none if a run diverged or failed; the oracle is told the worst one seen), `spent` and
         `best` (so far), `repeated` (proposed before, answered from the store), `status`.
-    Raises:
-        ValueError: If an argument or any point of the space is impossible, before any training.
     """
     _check_arguments(algorithm, budget, base, seed, objective, seeds)
     _check_space(space, base, objective)
@@ -132,10 +131,7 @@ def _make_oracle(space, algorithm, budget, base, seed, objective, folder):
 
 
 def _ask(oracle, space, base, seeds, spent, budget):
-    """Return the next trials, at most `BATCH`; none when the space or the budget are used up.
-
-    The trial that would exceed the budget stays with the oracle, untold, and ends the search.
-    """
+    """Return the next trials, at most `BATCH`; none when the space is used up or the next would exceed the budget."""
     asked = []
     while len(asked) < BATCH and len(oracle.ongoing_trials) == len(asked):
         told = oracle.create_trial(f"tuner{len(asked)}")
@@ -147,7 +143,7 @@ def _ask(oracle, space, base, seeds, spent, budget):
         config = _with(base, values).replace(epochs=found.get("tuner/epochs", base.epochs))
         runs = [config.replace(seed=seed) for seed in seeds]
         spent += config.epochs * len(seeds)
-        if spent <= budget:
+        if spent <= budget:  # else it stays with the oracle, untold, which ends the search
             texts = {k: json.dumps(v) if isinstance(v, (dict, list)) else v for k, v in values.items()}
             line = {"run_id": runs[0].run_id, "score": math.nan, "epochs": config.epochs, "spent": spent}
             asked.append({"told": told, "runs": runs} | texts | line)
@@ -155,10 +151,8 @@ def _ask(oracle, space, base, seeds, spent, budget):
 
 
 def _tell(oracle, trials, objective):
-    """Tell the oracle the score of every new trial, and what now is the worst score for all that have none.
-
-    A NaN would break the Gaussian process, and keras-tuner gives up after three failed trials.
-    """
+    """Tell the oracle the score of every new trial, and what now is the worst score for all that have none."""
+    # A NaN would break the Gaussian process, and keras-tuner gives up after three failed trials.
     scores = pd.Series([trial["score"] for trial in trials])
     worst = scores.max() if objective.endswith("loss") else scores.min()
     scores = scores.fillna(worst).fillna(0.0)  # without any, nothing compares with it

@@ -61,10 +61,9 @@ _with_main = spawn.get_preparation_data
 
 
 def _preparation_data(name):
-    """Return what a new process is told of its parent: a worker of Dask's is not told to import the parent's script.
+    """Return what a new process is told of its parent; a worker of Dask's is not told to import the parent's script.
 
-    What it needs of that script travels by value. Without a guard (`if __name__ == "__main__"`) the script would start
-    its own sweep in each worker (https://github.com/dask/distributed/issues/4751).
+    Without `if __name__ == "__main__"` that would start its own sweep (https://github.com/dask/distributed/issues/4751).
     """
     told = _with_main(name)
     return {k: v for k, v in told.items() if not (name.startswith("Dask Worker") and k.startswith("init_main"))}

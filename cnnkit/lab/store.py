@@ -2,11 +2,9 @@
 
 A run is written whole to its own file under `<results>/.staging/<experiment>/` the moment it ends; `rebuild` then folds
 these files into `<results>/<experiment>/runs.csv` and `history.csv`. Every write is temporary name, fsync, rename, so a
-process killed at any moment loses at most the runs that were still training. Every reading checks: a damaged table is
-refused with file and line (a ValueError), a damaged staged file is set aside.
-
-Everywhere `experiment` is a name, a ValueError if it is none, and `root` the folder of all experiments, `results_dir()`
-when None. What cannot be written is an OSError; what was there is then untouched, and what is staged stays.
+process killed at any moment loses at most the runs that were still training. A damaged table is refused with file and
+line, a damaged staged file is set aside. Everywhere `root` is the folder of all experiments, `results_dir()` when None;
+a bad name of an experiment is a ValueError, and what cannot be written an OSError that leaves what was there.
 """
 
 import contextlib
@@ -75,10 +73,10 @@ def write_atomically(path, text):
             finally:
                 Path(file.name).unlink(missing_ok=True)
     except OSError as error:
-        raise OSError(
-            f"Expected to write {path.name} in {path.parent}. Received: {error.strerror or error}. "
-            "Free some space, make the folder writable or set CNNKIT_RESULTS_DIR to another; what was there is kept."
-        ) from error
+        reason = (
+            f"{error.strerror or error}. Free some space, or set CNNKIT_RESULTS_DIR to a folder that can be written"
+        )
+        raise OSError(f"Expected to write {path.name} in {path.parent}. Received: {reason}.") from error
 
 
 def check_writable(experiment, root=None):
@@ -96,8 +94,8 @@ def stage(row, history, experiment, root=None, *, replace=False):
 
     Args:
         row: Dict, one text or number a column of `runs.csv`; a ValueError if the table would not take it.
-        history: DataFrame of one line of numbers an epoch, without `run_id`.
-        replace: Boolean, True for the refresh of a stale row: `rebuild` tells if it failed and the old row stays.
+        history: DataFrame, one line of numbers an epoch, without `run_id`.
+        replace: Whether it refreshes a stale row: `rebuild` tells if it failed, so that the old row stays.
     """
     staging = _folders(experiment, root)[1]
     record = {"row": row, "history": history.to_dict("records"), "replace": replace}
@@ -299,7 +297,5 @@ def _read_table(path):
     except (FileNotFoundError, NotADirectoryError):  # whether it can be written is asked elsewhere
         return pd.DataFrame(columns=needed)
     except (ValueError, csv.Error) as fault:
-        raise ValueError(
-            f"Expected a table as the store writes it. Received: {path}, line {line}: {fault}. "
-            f"Restore the file (git checkout -- {path}), or mend or remove the line."
-        ) from None
+        way_on = f"Restore the file (git checkout -- {path}), or mend or remove the line"
+        raise ValueError(f"Expected a table of the store. Received: {path}, line {line}: {fault}. {way_on}.") from None
