@@ -92,12 +92,10 @@ class Comparison:
             rates, seeds: Integers: how many rates from the middle of each arm's grid, and how many fresh seeds.
             **changes: Fields of the base, e.g. `dataset="digits", epochs=2`; an arm's own fields win.
         """
-        few = {}
-        for arm in self.arms:
-            first = max(0, (len(self.rates_of(arm)) - rates) // 2)
-            few[arm] = self.rates_of(arm)[first : first + rates]
-        how = {"tuning_seeds": (1,), "seeds": seeds, "longer_seeds": 0, "looks": 1, "tuned_with": {}, "level": None}
-        return dataclasses.replace(self, base=self.base.replace(**changes), rates=few, **how)
+        grids = {arm: self.rates_of(arm) for arm in self.arms}
+        few = {arm: grid[max(0, (len(grid) - rates) // 2) :][:rates] for arm, grid in grids.items()}
+        less = {"tuning_seeds": (1,), "seeds": seeds, "longer_seeds": 0, "looks": 1, "tuned_with": {}, "level": None}
+        return dataclasses.replace(self, base=self.base.replace(**changes), rates=few, **less)
 
     def plan(self, rows, history):
         """Return the `Plan` that follows from the rows and epochs there are, those of others among them."""
@@ -119,6 +117,8 @@ class Plan:
     def __init__(self, comparison, rows, history):
         self.comparison, self.history = comparison, history
         self.choices, self.undecided, self.seeds, self.first = {}, {}, [], 0
+        start = 101 + BLOCK * (comparison.block - 1)
+        self.block = range(start, start + BLOCK)
         stored, asked = rows.drop_duplicates("run_id").set_index("run_id", drop=False), []
         for stage in (self._tune, self._confirm, self._look_again, self._run_longer):
             asked += stage()
@@ -171,24 +171,21 @@ class Plan:
     def _confirm(self):
         self._choose()
         self.first = self.comparison.seeds or self._planned()
-        self.seeds = self._block(self.first)
+        self.seeds = [*self.block[: self.first]]
         return self._chosen("fresh", self.seeds, self.comparison.configs)
 
     def _look_again(self):
         if self.comparison.looks == 2:
             verdicts = [self._verdict(claim, self.of_role("fresh")) for claim in self.comparison.claims]
             needed = [verdict["needed"] for verdict in verdicts if verdict.get("needed", 0) > self.first]
-            self.seeds = self._block(min(max(needed, default=self.first), max(self._most(), self.first)))
+            count = min(max(needed, default=self.first), max(self._most(), self.first))
+            self.seeds = [*self.block[:count]]
         return self._chosen("fresh", self.seeds[self.first :], self.comparison.configs)
 
     def _run_longer(self):
         control, seeds = self.comparison.control, self.seeds[: self.comparison.longer_seeds]
         config = self.comparison.configs[control]
         return self._chosen("longer", seeds, {control: config.replace(epochs=2 * config.epochs)})
-
-    def _block(self, count):
-        first = 101 + BLOCK * (self.comparison.block - 1)
-        return list(range(first, first + count))
 
     def _chosen(self, role, seeds, configs):
         """Return the runs of arms (a dict to `RunConfig`) at the rates that were chosen, where one was."""
@@ -274,13 +271,12 @@ def _check(comparison):
     arms, rates, known = comparison.arms, comparison.rates, "; ".join(comparison.arms)
     grids = rates if isinstance(rates, dict) else dict.fromkeys(arms, rates)
     _expect(len(arms) >= 2, "at least two arms to compare", known or "none")
-    for arm in arms:
+    for arm, fields in arms.items():
         _expect(len(arm.split(", ")) == len(comparison.names), f"arms named by {comparison.by!r}", repr(arm))
+        _expect(fields.get("learning_rate") or grids.get(arm), f"learning rates for {arm!r}, or one of its own", "none")
     for arm, grid in grids.items():
         _expect(arm in arms, f"learning rates of {known}", arm)
         _expect(len(set(grid)) == len(grid), "learning rates that differ", grid)
-    for arm, fields in arms.items():
-        _expect(fields.get("learning_rate") or grids.get(arm), f"learning rates for {arm!r}, or one of its own", "none")
     for arm, times in comparison.followers.items():
         leads = times.arm in arms and times.arm not in comparison.followers
         _expect(leads, f"{arm!r} to follow an arm with a rate of its own", repr(times.arm))

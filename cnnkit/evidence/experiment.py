@@ -114,9 +114,8 @@ class Findings:
         self.plans, self.configs, self.missing = {}, {}, []
         self._ask()
         self.complete = not self.missing
-        self.runs, self.history = (
-            rows[rows["run_id"].isin(self.configs)].reset_index(drop=True) for rows in (self.runs, self.history)
-        )
+        self.runs = self.runs[self.runs["run_id"].isin(self.configs)].reset_index(drop=True)
+        self.history = self.history[self.history["run_id"].isin(self.configs)].reset_index(drop=True)
         self.seconds = self.runs["train_seconds"].sum() if len(self.runs) else 0.0
 
     def _ask(self):
@@ -217,20 +216,17 @@ class Findings:
 
 
 class TrialFindings(Findings):
-    """What `trials.csv` of a profile says: the attributes and methods of `Findings`, and `trials`, one line a trial."""
+    """What `trials.csv` of a profile says: as `Findings`, with `trials`, one line a trial, and ids as `missing`."""
 
     def _ask(self):
         self.trials = store.read_trials(self.experiment.name, self.root)
         self.missing = [] if len(self.trials) else ["trials.csv"]
         if "run_id" in self.trials:
-            rows = self.runs.set_index("run_id")
-            here = self.trials["run_id"].isin(rows.index)
-            self.missing += self.trials.loc[~here, "run_id"].tolist()
-            for run_id in self.trials.loc[here, "run_id"].unique():
-                first = RunConfig.from_row(rows.loc[run_id])
-                asked = [first.replace(seed=seed) for seed in self.experiment.seeds[self.profile]]
-                self.configs |= {config.run_id: config for config in asked}
-            self.missing += [config for run_id, config in self.configs.items() if run_id not in rows.index]
+            first = self.runs[self.runs["run_id"].isin(self.trials["run_id"])].to_dict("records")
+            seeds = self.experiment.seeds[self.profile]
+            asked = [RunConfig.from_row(row).replace(seed=seed) for row in first for seed in seeds]
+            self.configs = {config.run_id: config for config in asked}
+            self.missing += sorted({*self.trials["run_id"], *self.configs} - {*self.runs["run_id"]})
 
     def gap(self):
         """Say that it is not all there."""

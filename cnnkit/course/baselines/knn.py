@@ -24,13 +24,13 @@ from cnnkit.lab.provenance import provenance
 MOST = 20  # neighbours
 METRICS = {"l1": "manhattan", "l2": "euclidean"}
 SETS = {"full": (("mnist", None), ("cifar10", None)), "smoke": (("digits", None), ("shapes", 500))}
-PUBLISHED = pd.DataFrame(  # accuracies as printed, with their decimals
+PUBLISHED = pd.DataFrame(  # accuracies as printed: three decimals
     [
-        ("cifar10", "l1", 1, 0.386, 3, "Karpathy, CS231n notes, image classification"),
-        ("cifar10", "l2", 1, 0.354, 3, "Karpathy, CS231n notes, image classification"),
-        ("mnist", "l2", 3, 0.950, 3, "LeCun et al. 1998, sec. III.C.3"),
+        ("cifar10", "l1", 1, 0.386, "Karpathy, CS231n notes, image classification"),
+        ("cifar10", "l2", 1, 0.354, "Karpathy, CS231n notes, image classification"),
+        ("mnist", "l2", 3, 0.950, "LeCun et al. 1998, sec. III.C.3"),
     ],
-    columns=["dataset", "metric", "k", "published", "decimals", "source"],
+    columns=["dataset", "metric", "k", "published", "source"],
 )
 
 
@@ -115,13 +115,12 @@ def decide(found):
     """Return verdicts on what is published: the same figure, rounded, or not."""
     rows = []
     for line in PUBLISHED.merge(accuracies(found).query("split == 'test'"), on=["dataset", "metric", "k"]).itertuples():
-        percent, many = f"{100 * line.published:.{line.decimals - 2}f}%", "s" * (line.k > 1)
-        text = f"{line.k} nearest neighbour{many} by {line.metric.upper()} on raw pixels of {line.dataset}: {percent}."
+        many, where = "s" * (line.k > 1), f"on raw pixels of {line.dataset}"
+        text = f"{line.k} nearest neighbour{many} by {line.metric.upper()} {where}: {line.published:.1%}."
         row = {"id": f"knn-{line.dataset}-{line.metric}-{line.k}", "ledger": 59, "text": text, "source": line.source}
         row |= {"effect": 100 * line.accuracy, "low": 100 * line.low, "high": 100 * line.high, "n": line.images}
-        row["verdict"] = "TRUE" if round(line.accuracy, line.decimals) == line.published else "FALSE"
-        row |= {"experiment": "knn", "unit": "% of test images right", "reason": "counted, all images"}
-        rows.append(row)
+        row["verdict"] = "TRUE" if round(line.accuracy, 3) == line.published else "FALSE"
+        rows.append(row | {"experiment": "knn", "unit": "% of test images right", "reason": "counted, all images"})
     return rows
 
 
