@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
 import textwrap
 import time
@@ -112,12 +113,11 @@ def _execute(notebook, profile, root):
         "CNNKIT_PROGRESS": "off",  # a bar leaves its last state in the output, and that differs from run to run
         "CNNKIT_RESULTS_DIR": str(store.results_dir("full").resolve()),  # it may be relative to the caller's folder
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the kernel's debugger would warn on the terminal
     }
     place = {"metadata": {"path": str(root / "notebooks")}}
     client = NotebookClient(notebook, kernel_name="python3", timeout=None, record_timing=False, resources=place)
     with contextlib.suppress(CellExecutionError):  # the cell's output says it
-        client.execute(env=environment)
+        client.execute(env=environment, stderr=subprocess.DEVNULL)  # of the kernel itself, not of cells
 
 
 def _strip(notebook, root):
