@@ -386,6 +386,16 @@ def write_mnist(folder, seed, config):
     return training.fingerprint(config)["data_sha256"]
 
 
+def test_a_refresh_that_fails_is_an_error_and_the_old_row_stays(two_workers, monkeypatch):
+    run = training.train(TINY)
+    store.stage(run.row | {"model_sha256": "0" * 64}, run.history, "try")
+    failed = training.failed_row(TINY, RuntimeError("not today"))
+    monkeypatch.setattr(sweeps, "_outcome", lambda *args: (failed, pd.DataFrame()))
+    with pytest.raises(ValueError, match=rf"Expected all stale rows of try .* 1 failed \({TINY.run_id}"):
+        sweeps.run_all([TINY], "try", client=two_workers, refresh=True)
+    assert store.read_runs("try")["status"].tolist() == ["completed"]
+
+
 def test_rows_of_another_architecture_are_refused_until_refreshed(two_workers, monkeypatch):
     @cell
     def edited(input_shape, num_classes):
