@@ -3,8 +3,10 @@
     folder:photos                         photos/<class>/*, or photos/train/<class>/* and photos/test/<class>/*
     folder:photos?size=96&on_error=skip   96×96 pixels (without it 64×64); leave unreadable pictures out, and say which
 
-data/README.md describes the layouts. Pictures are squeezed into the square whole, turned as their camera says (EXIF),
-and transparent ones are laid on white. What is left out is told, but for hidden files and `LITTER`.
+Beside `train` and `test`, `val` is the validation set (`Training`, `test_set`, `valid` and the like will do). Without
+them a fifth of every class is the test set, the same fifth every time. Pictures in folders inside a class's folder are
+the class's; links to folders there are left out. Pictures are squeezed into the square, turned as their camera says
+(EXIF), and transparent ones laid on white. What is left out is told, but for hidden files and `LITTER`.
 """
 
 import functools
