@@ -50,7 +50,7 @@ def prepare_workers():
     spawn.get_preparation_data = _preparation_data
     if START_METHOD == "forkserver":
         os.environ.update(MALLOC | os.environ)  # read when a process starts
-        multiprocessing.get_context("forkserver").set_forkserver_preload(["cnnkit.lab.sweeps"])
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["cnnkit.lab.preload", "cnnkit.lab.sweeps"])
         # It hears a terminal's Ctrl-C, too, and ignores it only when it has imported everything
         # (https://github.com/python/cpython/issues/74371): what is ignored now is so from its start.
         with _on_interrupt(signal.SIG_IGN):
