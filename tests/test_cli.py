@@ -161,7 +161,7 @@ def test_no_network_is_said_in_one_line(capsys, monkeypatch, tmp_path):
 def test_a_full_disk_is_said_in_one_line(capsys, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("CNNKIT_RESULTS_DIR", str(tmp_path / "file"))
-    assert "set CNNKIT_RESULTS_DIR to another" in refused(capsys, "train")
+    assert "set CNNKIT_RESULTS_DIR to a folder that can be written" in refused(capsys, "train")
 
 
 def test_ctrl_c_is_no_traceback(monkeypatch):
