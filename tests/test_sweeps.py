@@ -22,7 +22,7 @@ import pytest
 from keras import layers
 
 from cnnkit import models
-from cnnkit.lab import store, sweeps, training
+from cnnkit.lab import startup, store, sweeps, training
 from cnnkit.lab.config import RunConfig
 from cnnkit.lab.store import TIME_COLUMNS
 from cnnkit.models import registry
@@ -295,6 +295,21 @@ def test_ctrl_c_while_workers_start_stops_them_all(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate()  # it ends when every process has closed it
     assert process.returncode != 0 and errors.count("Traceback") <= 1
+
+
+def test_ctrl_c_while_the_process_of_the_workers_starts_is_heard_afterwards(monkeypatch):
+    ended = []
+
+    def start():
+        signal.raise_signal(signal.SIGINT)
+        ended.append(True)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts without it
+    monkeypatch.setattr(startup.forkserver, "ensure_running", start)
+    with pytest.raises(KeyboardInterrupt):
+        startup.prepare_workers()
+    signal.signal(signal.SIGINT, before)
+    assert ended and signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def gated(input_shape, num_classes, gate=""):

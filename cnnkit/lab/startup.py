@@ -7,13 +7,12 @@ import signal
 import sys
 import threading
 import time
-from multiprocessing import forkserver, spawn
+from multiprocessing import forkserver, resource_tracker, spawn
 from pathlib import Path
 
 # Each batch takes and returns some megabytes, which glibc would give back to the system and fetch again every time (no
 # upstream issue known).
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}  # bytes
-START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 STOP_SECONDS = 20
 
 
@@ -43,18 +42,21 @@ def import_keras():
 
 
 def prepare_workers():
-    """Start the process that workers are forked from, where the system can fork: it imports Keras meanwhile.
+    """Start the process that workers are forked from: it imports Keras meanwhile.
 
     `sweeps.run_all` does it when it has something to train; first of all in a script, it saves the script's own import.
     """
     spawn.get_preparation_data = _preparation_data
-    if START_METHOD == "forkserver":
-        os.environ.update(MALLOC | os.environ)  # read when a process starts
-        multiprocessing.get_context("forkserver").set_forkserver_preload(["cnnkit.lab.preload", "cnnkit.lab.sweeps"])
-        # It hears a terminal's Ctrl-C, too, and ignores it only when it has imported everything
-        # (https://github.com/python/cpython/issues/74371): what is ignored now is so from its start.
-        with _on_interrupt(signal.SIG_IGN):
-            forkserver.ensure_running()
+    os.environ.update(MALLOC | os.environ)  # read when a process starts
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["cnnkit.lab.preload", "cnnkit.lab.sweeps"])
+    resource_tracker.ensure_running()  # the other process there is; to start it lets Ctrl-C through
+    # A terminal's Ctrl-C goes to the new process, too, which ignores it only when it has imported everything
+    # (https://github.com/python/cpython/issues/74371): what is blocked is so from its start, and heard here afterwards.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _with_main = spawn.get_preparation_data

@@ -25,7 +25,7 @@ from cnnkit.models import registry
 CONNECT_SECONDS = 10
 LOOK_SECONDS = 5
 DASK_SETTINGS = {
-    "distributed.worker.multiprocessing-method": startup.START_METHOD,
+    "distributed.worker.multiprocessing-method": "forkserver",
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds one run, so its death is blamed on that run alone
     "distributed.scheduler.allowed-failures": 2,  # the third worker that a run kills makes it a failed row
     "distributed.deploy.lost-worker-timeout": "60s",  # a killed worker first has to import TensorFlow again
