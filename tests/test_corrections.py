@@ -27,7 +27,7 @@ def line(name, **changes):
 
 
 def test_every_name_of_the_template_is_a_line_of_claims(table):
-    page = corrections.page(table)
+    page = corrections.page("corrections.md", table)
     assert set(NAMES) <= set(table["id"])
     assert "32: 6.25 positions a side (`conv1-of-32`)<br>" in page and "{" not in page
     assert all(re.fullmatch(r"\|( [^|]+ \|){4}", row) for row in page.splitlines() if row.startswith("|"))
@@ -52,7 +52,7 @@ def test_a_correction_rests_on_something_that_is_not_simply_true(table):
 
 def test_a_name_that_is_no_line_is_named(table):
     with pytest.raises(ValueError, match="Received: conv1-of-32, pool"):
-        corrections.page(table[~table["id"].isin(["conv1-of-32", "pool-wider-than-stride"])])
+        corrections.page("corrections.md", table[~table["id"].isin(["conv1-of-32", "pool-wider-than-stride"])])
 
 
 @pytest.mark.parametrize(
@@ -84,5 +84,29 @@ def test_a_name_that_is_no_line_is_named(table):
     ],
 )
 def test_how_a_figure_is_told(changes, told):
-    page = corrections.page(line("drop-settles", **changes))
+    page = corrections.page("corrections.md", line("drop-settles", **changes))
     assert f"<br>{told} | measured" in page
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "fate"),
+    [
+        ("SUPPORTED", "SUPPORTED", "kept"),
+        ("SUPPORTED", "REFUTED", "reversed"),
+        ("REFUTED", "SUPPORTED", "reversed"),
+        ("REFUTED", "INCONCLUSIVE", "weakened"),
+        ("INCONCLUSIVE", "REFUTED", "decided"),
+        ("INCONCLUSIVE", "INCONCLUSIVE", "kept"),
+    ],
+)
+def test_what_changed_sets_each_verdict_of_0_1_beside_today_s(table, was, now, fate):
+    old = pd.read_csv(corrections.HERE / "claims_0.1.csv")
+    claim = old.loc[old["verdict"] == was, "now"].dropna().iloc[0]
+    figures = {"effect": 0.01, "low": 0.005, "high": 0.015, "n": 5.0, "margin": 0.002, "q": 0.01}
+    verdict = {"verdict": now, "reason": "", "collapsed": "", **figures}
+    today = table.assign(**{name: table[name].where(table["id"] != claim, value) for name, value in verdict.items()})
+    page = corrections.page("what_changed.md", today)
+    (text,) = old.loc[old["now"] == claim, "text"]
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| {text} |")]
+    assert row.startswith(f"| {text} | {was} ") and f"**{now}**" in row and row.endswith(f"| {fate} |")
+    assert "2 not asked any more" in page and "{" not in page

@@ -19,7 +19,7 @@ EXPERIMENTS = Path(__file__).parent / "experiments"
 def tiny(monkeypatch, tmp_path):
     """The experiment of tests/experiments alone, with an empty results folder."""
     monkeypatch.setattr(course, "__path__", [str(EXPERIMENTS)])
-    monkeypatch.setattr(corrections, "page", lambda table: "of the real course's facts\n")
+    monkeypatch.setattr(corrections, "page", lambda name, table: "of the real course's facts\n")
     monkeypatch.chdir(tmp_path)
     return course.load_experiment("tiny")
 
@@ -136,7 +136,7 @@ def test_the_same_rows_give_the_same_bytes_whatever_the_style(tiny, tmp_path):
     before = everything(tmp_path / "results")
     with plt.style.context("dark_background"):
         gallery.rebuild()
-    assert everything(tmp_path / "results") == before and len(before) == 8
+    assert everything(tmp_path / "results") == before and len(before) == 9
 
 
 def test_rows_of_an_abandoned_grid_do_not_slip_in(tiny, tmp_path):
@@ -191,13 +191,20 @@ def test_the_command_prints_every_claim(tiny, capsys):
     assert "momentum-is-faster" in text and max(map(len, text.splitlines())) <= 96
 
 
-def test_the_front_page_has_a_line_a_notebook(tmp_path):
+MARKS = "".join(f"<!-- {name}: written by `make results` -->\n<!-- /{name} -->\n" for name in ("finding", "networks"))
+
+
+def test_the_front_page_has_a_finding_the_networks_and_a_line_a_notebook(tmp_path):
     (tmp_path / "notebooks/source").mkdir(parents=True)
     (tmp_path / "notebooks/source/02_baselines.py").write_text("# %% [markdown]\n# # 02 · how far?\n")
-    (tmp_path / "README.md").write_text("a\n<!-- notebooks: written by `make results` -->\n<!-- /notebooks -->\nb\n")
+    (tmp_path / "notebooks/source/03_backprop.py").write_text("# %% [markdown]\n# # 03 · how?\n")
+    marks = "<!-- notebooks: written by `make results` -->\n<!-- /notebooks -->\n"
+    (tmp_path / "README.md").write_text(f"a\n{MARKS}{marks}b\n")
     gallery.write_front_page(tmp_path)
     text = (tmp_path / "README.md").read_text()
-    assert "| 02_baselines (source only) | How far? | being measured again: its trials are not all here<br>" in text
-    with pytest.raises(ValueError, match="Expected the marks"):
-        (tmp_path / "README.md").write_text("none")
+    assert "*networks: being measured again: 0 of" in text and "*sharing: being measured again: 0 of" in text
+    assert "| 02_baselines (source only) | How far? | being measured again: 0 of" in text
+    assert "| 5 of 5 gradients written by hand are autodiff's, to seven digits. |" in text
+    with pytest.raises(ValueError, match="Expected the marks of notebooks once"):
+        (tmp_path / "README.md").write_text(MARKS)
         gallery.write_front_page(tmp_path)

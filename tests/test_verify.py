@@ -34,7 +34,7 @@ def honest(tmp_path_factory):
     root = tmp_path_factory.mktemp("honest")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(course, "__path__", [str(HERE / "experiments")])
-        patch.setattr(corrections, "page", lambda table: "of the real course's facts\n")
+        patch.setattr(corrections, "page", lambda name, table: "of the real course's facts\n")
         patch.setenv("CNNKIT_RESULTS_DIR", str(root))
         patch.setenv("CNNKIT_PROFILE", "full")
         patch.setattr(sweeps, "run_all", train_here)
@@ -47,7 +47,7 @@ def honest(tmp_path_factory):
 def root(honest, tmp_path, monkeypatch):
     """A copy to tamper with."""
     monkeypatch.setattr(course, "__path__", [str(HERE / "experiments")])
-    monkeypatch.setattr(corrections, "page", lambda table: "of the real course's facts\n")
+    monkeypatch.setattr(corrections, "page", lambda name, table: "of the real course's facts\n")
     monkeypatch.setenv("CNNKIT_RESULTS_DIR", str(tmp_path / "results"))
     shutil.copytree(honest, tmp_path / "results")
     return tmp_path / "results"
@@ -237,7 +237,7 @@ def test_a_negative_sample_is_refused():
 
 def test_without_rows_nothing_is_trained(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(course, "__path__", [str(HERE / "experiments")])
-    monkeypatch.setattr(corrections, "page", lambda table: "of the real course's facts\n")
+    monkeypatch.setattr(corrections, "page", lambda name, table: "of the real course's facts\n")
     gallery.rebuild()
     assert verify() == 0
     assert "there are no rows" in capsys.readouterr().out

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from cnnkit import HOME, course, plots
+from cnnkit.course.networks.networks import costs
 from cnnkit.evidence import claims, fact
 from cnnkit.lab import store
 from cnnkit.plots import count_verdicts, markdown_table, readable, tell_effect, tell_verdicts, terminal_table
@@ -20,7 +21,16 @@ them. `make verify` trains a sample of their rows again and compares. `python -m
 came from. All claims with sources and conditions: [claims.csv](claims.csv). What many articles get wrong, and what is
 right: [corrections.md](corrections.md).
 """
-FRONT = re.compile(r"(<!-- notebooks: written by `make results` -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
+# What the front page shows of a notebook, and the figure and claim at its top.
+LEADS = ("quickstart", "sharing", "lenet", "schedules", "search", "networks")
+COMPUTED = {
+    "01_convolution": ("three-3x3-reach", "Three 3×3 kernels see 7×7 pixels, and reach {:.0f} of its 49 dimensions."),
+    "03_backprop": (
+        "backpropagation-formulas",
+        "{:.0f} of 5 gradients written by hand are autodiff's, to seven digits.",
+    ),
+}
+FINDING = ("sharing", "accuracy_cifar10", "locality-cifar10")
 READING = """
 Intervals are 95% Student-t over seeds on this test set, accuracies in %, their differences in percentage points (pp).
 A claim is SUPPORTED when the interval of its effect lies above the margin, REFUTED when its high end lies below it
@@ -72,7 +82,8 @@ def derive(folder):
     table = claims_table(found)
     # Nine digits hold what is known, and are the same on machines whose last bits are not.
     pages = {"claims.csv": table.to_csv(index=False, lineterminator="\n", float_format="%.9g")}
-    pages |= {"README.md": _index(found, table), "corrections.md": corrections.page(table)}
+    pages |= {name: corrections.page(name, table) for name in ("corrections.md", "what_changed.md")}
+    pages["README.md"] = _index(found, table)
     for name, chapter in course.list_experiments().items():
         page = pages.get(f"{chapter}/README.md", f"# {chapter.replace('_', ' ').capitalize()}\n")
         pages[f"{chapter}/README.md"] = f"{page}\n{_section(found[name], table, folder)}"
@@ -82,13 +93,24 @@ def derive(folder):
 
 
 def write_front_page(root=HOME):
-    """Write the table of notebooks between its two marks in `README.md`; a ValueError if they are not there once."""
-    path, found = Path(root) / "README.md", all_findings().values()
-    lines = [_notebook(source, found) for source in sorted(Path(root).glob("notebooks/source/*.py"))]
-    table = markdown_table(pd.DataFrame(lines))
-    text, count = FRONT.subn(lambda marks: f"{marks[1]}{table}\n{marks[2]}", path.read_text())
-    if count != 1:
-        raise ValueError(f"Expected the marks of the table of notebooks once in README.md. Received: {count} times.")
+    """Write finding, networks and notebooks between their marks in `README.md`; a ValueError if one is not there once.
+
+    What waits for rows says so.
+    """
+    path, found = Path(root) / "README.md", all_findings()
+    verdicts, text = claims_table(found).set_index("id"), path.read_text()
+    sources = sorted(Path(root).glob("notebooks/source/*.py"))
+    networks = found["networks"]
+    parts = {
+        "finding": _finding(found[FINDING[0]], verdicts),
+        "networks": markdown_table(costs(networks)) if networks.complete else _waiting(networks),
+        "notebooks": markdown_table(pd.DataFrame([_notebook(source, found.values(), verdicts) for source in sources])),
+    }
+    for name, part in parts.items():
+        marks = rf"(<!-- {name}: written by `make results` -->\n).*?(<!-- /{name} -->)"
+        text, count = re.subn(marks, lambda found, part=part: f"{found[1]}{part}\n{found[2]}", text, flags=re.DOTALL)
+        if count != 1:
+            raise ValueError(f"Expected the marks of {name} once in README.md. Received: {count} times.")
     store.write_atomically(path, text)
 
 
@@ -166,15 +188,32 @@ def _count(found):
     return f"{len(found.runs)} runs ({outcomes}), {found.seconds:,.0f} seconds of training"
 
 
-def _notebook(source, found):
-    """Return a notebook's link, question, answers and cost as a dict."""
+def _waiting(found):
+    return f"*{found.experiment.name}: {found.gap()}.*"
+
+
+def _finding(found, verdicts):
+    """Return the figure at the top of the front page with the claim it decides."""
+    name, stem, claim = FINDING
+    line = verdicts.loc[claim]
+    told = f"{line['text']} **{line['verdict']}**: {tell_effect(line.to_dict())} ({line['conditions']})."
+    origin = f"From [its rows](results/{name}/runs.csv), by `make sweeps EXPERIMENT={name} PROFILE=full`."
+    return f"![{line['text']}](results/{name}/{stem}.png)\n\n{told} {origin}" if found.complete else _waiting(found)
+
+
+def _notebook(source, found, verdicts):
+    """Return a notebook's link, question, answer of one experiment or fact, and cost as a dict."""
     mine = [one for one in found if one.experiment.notebook == source.stem]
+    answers = [one.answer() for one in mine if one.experiment.name in LEADS]
+    if source.stem in COMPUTED:
+        id, sentence = COMPUTED[source.stem]
+        answers = [sentence.format(verdicts.loc[id, "effect"])]
     built = (source.parent.parent / f"{source.stem}.ipynb").exists()
     title = re.search(r"^# # \w+ ?[·:]? ?(.*)$", source.read_text(), re.MULTILINE)[1]
     seconds = sum(one.seconds for one in mine)
     return {
         "Notebook": f"[{source.stem}](notebooks/{source.stem}.ipynb)" if built else f"{source.stem} (source only)",
         "Question": title[:1].upper() + title[1:],
-        "Answer": "<br>".join(one.answer() for one in mine) or "Read it there.",
+        "Answer": answers[0] if answers else "Read it there.",
         "Cost of its rows": f"{seconds / 60:.0f} min of one core" if seconds else "–",
     }

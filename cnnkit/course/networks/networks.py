@@ -8,10 +8,14 @@ the course before its result counts. Rates are chosen in short runs, those of ca
 sees its pictures flipped and shifted; its published figure comes without.
 """
 
+import pandas as pd
+
+from cnnkit import anatomy, models
 from cnnkit.evidence.experiment import Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
 RECIPE = {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle", "batch_size": 128}
+PROBLEMS = {"mnist": ((28, 28, 1), 54_000), "cifar10": ((32, 32, 3), 45_000)}  # shape, and images to train on
 # Test accuracy and where it is printed, by part and network.
 PUBLISHED = {
     ("mnist", "softmax"): (0.880, "LeCun et al. 1998, linear classifier"),
@@ -58,10 +62,32 @@ cifar10 = networks(
 
 
 def answer(found):
-    """Return what the best network reads of each data set."""
-    table = found.table().sort_values("mean").drop_duplicates("part", keep="last").set_index("part")
-    words = [f"{table.loc[part, 'network']} {table.loc[part, 'mean']:.1%} of {part}" for part in found.plans]
-    return f"Best: {', '.join(words)}."
+    """Return what the best network reads of CIFAR-10."""
+    best = found.table().query("part == 'cifar10'").sort_values("mean").iloc[-1]
+    return f"{best['network']} reads {best['mean']:.1%} of CIFAR-10's test images."
+
+
+def costs(found):
+    """Return the front page's table, a frame of strings: what a network costs and reaches, beside what was printed.
+
+    Multiply-adds are those of one picture, minutes those of one core, and ranges those over the seeds.
+    """
+    lines = []
+    for part, plan in found.plans.items():
+        shape, images = PROBLEMS[part]
+        for name, runs in plan.of_role("fresh").groupby("arm", sort=False):
+            config, accuracy = plan.comparison.configs[name], 100 * runs["test_accuracy"]
+            reached = f"{accuracy.mean():.2f} ({accuracy.min():.2f} to {accuracy.max():.2f}; n = {len(runs)})"
+            published, source = PUBLISHED.get((part, name), (None, ""))
+            line = {"Data": f"{part}, {images:,} images", "Network": name}
+            line["Parameters"] = f"{runs['num_params'].iloc[0]:,.0f}"
+            line["Multiply-adds"] = f"{anatomy.totals(models.sketch_model(name, shape, 10)).macs:,}"
+            line["Epochs"] = f"{config.epochs}{', flip + shift' * bool(config.augmentation)}"
+            line["Minutes"] = f"{runs['train_seconds'].mean() / 60:.1f}"
+            line["Test accuracy (%)"] = reached
+            line["Published (%)"] = f"{100 * published:.1f} ({source})" if published else "–"
+            lines.append(line)
+    return pd.DataFrame(lines)
 
 
 EXPERIMENT = Experiment(
