@@ -44,7 +44,7 @@ cases = Comparison(
     RunConfig(dataset="mnist", train_size=10_000, model="mlp", batch_size=64, epochs=30),
     by="remedies",
     arms=_arms(),
-    rates=(0.01, 0.02, 0.04, 0.08, 0.16, 0.32),
+    rates=(0.04, 0.08, 0.16, 0.32, 0.64, 1.28),
     claims=(
         _claim("remedy-decay", "Decay of the learning rate improves a two-layer network on MNIST.", "decay"),
         _claim("remedy-l2", "L2 regularization improves a two-layer network on MNIST.", "L2"),
