@@ -22,36 +22,26 @@ COLUMNS += ["reading", "p", "q", "flips", "looks", "collapsed", "needed", "condi
 class Claim:
     """A sentence that the arms of a comparison decide.
 
-    Args:
-        id: String, unique in the book, e.g. `"momentum-accuracy"`.
-        text, source: Strings: what is claimed, and by whom.
-        better, worse: Names of arms: the one said to be better, and the other.
-        margin: Float, in the metric's units, below which a difference does not matter; for a ratio, 1 or more.
-        metric: Column of `runs.csv`, or one of better and one of worse; `"epochs"` or `"seconds"` to a target; or
-            `"collapsed"`, where collapse is the claim.
-        target: `(history column, level)`, or None. A run that never reaches the level is censored at its end.
-        lower_is_better: Boolean, for losses; times to a target always are.
-        ratio: Boolean. True compares how many times better is better, on a log scale, instead of a difference.
-        beside: `(better, worse)`, two more arms, for an interaction: what better buys beyond what it buys there.
-        ledger: Integer, the claim's number in the ledger of textbook claims; None if it has none.
+    A `metric` is a column of `runs.csv`, or one of better and one of worse; `"epochs"` or `"seconds"` to a target; or
+    `"collapsed"`, where collapse is the claim.
     """
 
-    id: str
+    id: str  # unique in the book, e.g. "momentum-accuracy"
     text: str
-    better: str
+    better: str  # the arm that is said to be better
     worse: str
-    source: str
-    margin: float
+    source: str  # who says it
+    margin: float  # in the metric's units, below which a difference does not matter; for a ratio, 1 or more
     metric: str | tuple = "test_accuracy"
-    target: tuple | None = None
-    lower_is_better: bool = False
-    ratio: bool = False
-    beside: tuple = ()
-    ledger: int | None = None
+    target: tuple | None = None  # `(history column, level)`; a run that never reaches it is censored at its end
+    lower_is_better: bool = False  # for losses; times to a target always are
+    ratio: bool = False  # compares how many times better is better, on a log scale, instead of a difference
+    beside: tuple = ()  # `(better, worse)`, for an interaction: what better buys beyond what it buys there
+    ledger: int | None = None  # its number in the ledger of textbook claims
 
     @property
     def arms(self):
-        """The names of all arms it reads."""
+        """Names of all arms it reads."""
         return tuple(dict.fromkeys((self.better, self.worse, *self.beside)))
 
     @property
@@ -65,7 +55,7 @@ class Undecided(Exception):
 
 
 def choose_rate(scores):
-    """Choose a learning rate away from the cliff.
+    """Choose a learning rate away from the cliff; Undecided if no rate has all its runs.
 
     Among the rates whose mean is within one standard error (of the paired differences) of the best mean, the one with
     the best worst seed; of equal ones the lowest. A rate whose run diverged or failed is never chosen.
@@ -75,16 +65,14 @@ def choose_rate(scores):
     Returns:
         Dict: `learning_rate`, `tried` (how many), `at_edge` (Boolean: the best mean is at the edge of the grid) and
         `same_again`, the probability that the same rate would be chosen on other seeds (parametric bootstrap).
-    Raises:
-        Undecided: If no rate has all its runs.
     """
     sound = scores.notna().all(axis=1)
     if not sound.any():
         raise Undecided("at every learning rate a tuning run diverged or failed")
     values = scores.where(sound, -1e3).to_numpy()
-    chosen, best = int(_choose(values)), int(values.mean(axis=1).argmax())
-    choice = {"learning_rate": scores.index[chosen], "tried": len(scores), "at_edge": best in (0, len(scores) - 1)}
-    return choice | {"same_again": _share_of_choices(values, chosen)}
+    chosen, tried, at_edge = _choose(values), len(scores), values.mean(axis=1).argmax() in (0, len(scores) - 1)
+    again = _share_of_choices(values, chosen)
+    return {"learning_rate": scores.index[chosen], "tried": tried, "at_edge": at_edge, "same_again": again}
 
 
 def _choose(values):
@@ -110,9 +98,8 @@ def _share_of_choices(values, chosen, draws=1000):
 def plan_seeds(deviation, margin, error=ERROR, least=LEAST_SEEDS, most=MOST_SEEDS):
     """Return how many seeds, from `least` to `most`, make the interval's expected half-width at most the margin.
 
-    Args:
-        deviation, margin: Floats, of the paired difference, in the same units; a deviation of NaN plans the most.
-        error: Float, what the interval may miss.
+    `deviation` and `margin` are of the paired difference, in the same units; a deviation of NaN plans the most.
+    `error` is what the interval may miss.
     """
     counts = np.arange(least, most + 1)
     enough = stats.t.ppf(1 - error / 2, counts - 1) * deviation / np.sqrt(counts) <= margin
@@ -127,14 +114,10 @@ def find_collapsed(rows):
 
 
 def decide(claim, rows, history, *, looks=1):
-    """Return the verdict on a claim: a dict with columns of `claims.csv`, effects in the metric's units, or a ratio.
+    """Return the verdict on a `Claim`: a dict with columns of `claims.csv`, effects in the metric's units, or a ratio.
 
-    Args:
-        claim: A `Claim`.
-        rows, history: DataFrames of the fresh runs, the same seeds for each `arm`, and of their epochs.
-        looks: Integer, how often the seeds are looked at: each look decides at its share of the error.
-    Raises:
-        ValueError: If two arms have identical histories: then they do not differ at all.
+    `rows` and `history` are of the fresh runs, the same seeds for each `arm`. Each of `looks` at the seeds decides at
+    its share of the error. A ValueError tells of arms with identical histories, which do not differ at all.
     """
     row = {name: getattr(claim, name) for name in ("id", "ledger", "text", "source", "margin", "unit")}
     row |= {"n": 0, "verdict": "INCONCLUSIVE", "reading": "", "looks": looks}
@@ -156,10 +139,8 @@ def decide(claim, rows, history, *, looks=1):
 def as_table(rows):
     """Return verdicts, as `decide` gives them, as the sorted frame of `claims.csv`.
 
-    `q` is the Benjamini–Hochberg value over all claims that seeds decide; above 0.05 a verdict is INCONCLUSIVE.
-
-    Raises:
-        ValueError: If an id occurs twice.
+    `q` is the Benjamini–Hochberg value over all claims that seeds decide; above 0.05 a verdict is INCONCLUSIVE. A
+    ValueError tells of an id that occurs twice.
     """
     table = pd.DataFrame(rows, columns=COLUMNS).astype({"q": float})
     if len(twice := table[table["id"].duplicated()]):
@@ -176,8 +157,7 @@ def as_table(rows):
 
 def flip_signs(effects, margin):
     """Return the exact probability, if signs around the margin were coin flips, of a mean as far on its side of it."""
-    sums = np.zeros(1)
-    centred = np.asarray(effects, dtype=float) - margin
+    sums, centred = np.zeros(1), np.asarray(effects, dtype=float) - margin
     for value in centred:
         sums = np.concatenate([sums + value, sums - value])
     total = centred.sum()

@@ -13,13 +13,11 @@ right class leads every other by 1; cross-entropy never is. It adds up to nine w
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
-BASE = RunConfig(model="softmax", batch_size=128, epochs=10, schedule="cosine")
-
 
 def losses(dataset, rates, margin):
     """Both losses on all training images of a data set."""
     return Comparison(
-        BASE.replace(dataset=dataset),
+        RunConfig(dataset=dataset, model="softmax", batch_size=128, epochs=10, schedule="cosine"),
         by="loss",
         arms={"cross-entropy": {}, "hinge": {"loss": "hinge"}},
         rates=dict(zip(("cross-entropy", "hinge"), rates, strict=True)),
@@ -41,13 +39,11 @@ def losses(dataset, rates, margin):
 
 MNIST_RATES = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64), (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 CIFAR10_RATES = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064), (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
-MNIST = losses("mnist", MNIST_RATES, 0.002)
-CIFAR10 = losses("cifar10", CIFAR10_RATES, 0.005)
 
 EXPERIMENT = Experiment(
     name="linear",
     question="Does a linear classifier of pixels do better with softmax cross-entropy or with the multiclass hinge?",
-    full={"mnist": MNIST, "cifar10": CIFAR10},
+    full={"mnist": losses("mnist", MNIST_RATES, 0.002), "cifar10": losses("cifar10", CIFAR10_RATES, 0.005)},
     smoke={"digits": losses("digits", MNIST_RATES, 0.002).small(batch_size=32, epochs=4)},
     notebook="02_baselines",
 )

@@ -13,11 +13,13 @@ many units for few weights.
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
+LOCALITY = "what windows buy over dense connections, they buy on pixels in place and not on permuted ones."
+PERMUTED = "a convolution beats a dense network on permuted pixels."
 SOURCE = "popular articles, after LeCun 1989 and Zhang et al. 2017"
 # Widths for equal counts: 98,675, 98,682 and 98,691 parameters on CIFAR-10, 54,900, 54,862 and 54,936 on MNIST.
 WIDTHS = {"cifar10": ([31, 81], [5, 12], [16, 193]), "mnist": ([64, 62], [8, 12], [16, 138])}
 WIDTHS["digits"] = WIDTHS["mnist"]
-RATES = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
+RECIPE = {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle", "batch_size": 64, "epochs": 15}
 
 
 def networks(dataset, train_size, margin):
@@ -33,38 +35,19 @@ def networks(dataset, train_size, margin):
     where = f"On {dataset}, {train_size:,} images, equal parameters:"
 
     def claim(id, text, better, worse, beside=()):
-        return Claim(
-            f"{id}-{dataset}", f"{where} {text}", better, worse, SOURCE, margin=margin, beside=beside, ledger=77
-        )
+        how = {"margin": margin, "beside": beside, "ledger": 77}
+        return Claim(f"{id}-{dataset}", f"{where} {text}", better, worse, SOURCE, **how)
 
     return Comparison(
-        RunConfig(
-            dataset=dataset,
-            train_size=train_size,
-            optimizer_args={"momentum": 0.9},
-            schedule="one_cycle",
-            batch_size=64,
-            epochs=15,
-        ),
+        RunConfig(dataset=dataset, train_size=train_size, **RECIPE),
         by="network, pixels",
         arms={f"{name}, {order}": model | moved for name, model in models.items() for order, moved in pixels.items()},
-        rates=RATES,
+        rates=(0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16),
         claims=(
             claim("sharing", "shared weights beat local ones.", "convolution, plain", "local, plain"),
             claim("windows", "local connections beat dense ones.", "local, plain", "dense, plain"),
-            claim(
-                "locality",
-                "what windows buy over dense connections, they buy on pixels in place and not on permuted ones.",
-                "local, plain",
-                "dense, plain",
-                beside=("local, permuted", "dense, permuted"),
-            ),
-            claim(
-                "permuted",
-                "a convolution beats a dense network on permuted pixels.",
-                "convolution, permuted",
-                "dense, permuted",
-            ),
+            claim("locality", LOCALITY, "local, plain", "dense, plain", beside=("local, permuted", "dense, permuted")),
+            claim("permuted", PERMUTED, "convolution, permuted", "dense, permuted"),
         ),
         control="convolution, plain",
     )

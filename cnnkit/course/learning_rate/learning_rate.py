@@ -25,16 +25,14 @@ MARK = "#d55e00"  # a red that stands out from both ends of viridis
 
 def optimizers(base, count, margin, where):
     """Each optimizer over `count` learning rates a factor of 2 apart, and momentum a factor of 4 beside its best."""
+    best = "momentum 0.9, best"
     arms = {f"{name}, best": fields for name, fields in OPTIMIZERS.items()}
-    momentum = OPTIMIZERS["momentum 0.9"]
     for words, factor in FACTORS.items():
-        arms[f"momentum 0.9, {words}"] = momentum | {"learning_rate": Times("momentum 0.9, best", factor)}
+        arms[f"momentum 0.9, {words}"] = arms[best] | {"learning_rate": Times(best, factor)}
 
     def claim(id, text, worse):
         source = "popular articles; Goodfellow et al. 2016, sec. 11.4.1"
-        return Claim(
-            f"{id}-{base.dataset}", f"{text} {where}.", "momentum 0.9, best", worse, source, margin=margin, ledger=42
-        )
+        return Claim(f"{id}-{base.dataset}", f"{text} {where}.", best, worse, source, margin=margin, ledger=42)
 
     return Comparison(
         base,
@@ -45,7 +43,7 @@ def optimizers(base, count, margin, where):
             claim("rate-too-small", "A learning rate four times too small classifies worse", "momentum 0.9, a quarter"),
             claim("rate-too-big", "A learning rate four times too big classifies worse", "momentum 0.9, fourfold"),
         ),
-        control="momentum 0.9, best",
+        control=best,
         block=2,
     )
 
@@ -66,10 +64,7 @@ STEPS, IMAGES = 512, 8192
 batches = Comparison(
     RunConfig(dataset="mnist", train_size=IMAGES, schedule="cosine"),
     by="batch",
-    arms={
-        f"{size:,}".replace(",", ""): {"batch_size": size, "epochs": STEPS * size // IMAGES}
-        for size in (16, 64, 256, 1024)
-    },
+    arms={str(size): {"batch_size": size, "epochs": STEPS * size // IMAGES} for size in (16, 64, 256, 1024)},
     rates=(0.02, 0.04, 0.08, 0.16, 0.32, 0.64),
     tuning_seeds=(1, 2, 3, 4),
     control="64",
@@ -78,13 +73,12 @@ batches = Comparison(
 
 
 def basin(tuning, width=0.01):
-    """Measure how forgiving a sweep is.
+    """Measure how forgiving a sweep is: which rates lose at most `width` of accuracy against the best.
 
     Args:
         tuning: DataFrame of tuning rows, with `arm`.
-        width: Float, accuracy lost against the best that still counts as good.
     Returns:
-        DataFrame: by arm the best learning rate, its mean validation score, the lowest and highest rate tried whose
+        DataFrame: by arm the best `learning_rate` and its mean `val_score`, the `lowest` and `highest` rate tried whose
         mean is within `width` of it, and `decades` between them.
     """
     means = tuning.groupby(["arm", "learning_rate"])["val_score"].mean().reset_index()

@@ -17,7 +17,7 @@ SCHEDULES = {
     "cosine": "as a cosine",
     "one_cycle": "after a rise, one cycle",
 }
-LOW, HIGH = 0.002, 0.02
+LOW, HIGH, BOTH = 0.002, 0.02, "high then low after half"
 BASE = RunConfig(dataset="cifar10", train_size=20_000, optimizer_args={"momentum": 0.9}, batch_size=64, epochs=12)
 
 
@@ -33,9 +33,10 @@ def _decay_claim(schedule, words):
     )
 
 
-def _trap_claim(id, text, better, worse):
+def _trap_claim(id, better, worse, one, other):
     source = "popular articles (high rates are said to fall into local minima); Smith 2018 for annealing"
-    return Claim(id, text, better, worse, source, margin=0.02, metric="train_loss", lower_is_better=True, ledger=43)
+    how = {"metric": "train_loss", "lower_is_better": True, "margin": 0.02, "ledger": 43}
+    return Claim(id, f"{one} ends at a lower training loss than {other}.", better, worse, source, **how)
 
 
 schedules = Comparison(
@@ -55,33 +56,13 @@ traps = Comparison(
     arms={
         "low": {"learning_rate": LOW},
         "high": {"learning_rate": HIGH},
-        "high then low after half": {
-            "learning_rate": HIGH,
-            "schedule": "step",
-            "schedule_args": {"at": [0.5], "drop": LOW / HIGH},
-        },
+        BOTH: {"learning_rate": HIGH, "schedule": "step", "schedule_args": {"at": [0.5], "drop": LOW / HIGH}},
     },
     claims=(
-        _trap_claim(
-            "low-avoids-traps",
-            "A low rate ends at a lower training loss than a high one, which falls into local minima.",
-            "low",
-            "high",
-        ),
-        _trap_claim(
-            "high-then-low",
-            "High, then low ends at a lower training loss than low throughout.",
-            "high then low after half",
-            "low",
-        ),
-        _trap_claim(
-            "drop-settles",
-            "High, then low ends at a lower training loss than high throughout.",
-            "high then low after half",
-            "high",
-        ),
+        _trap_claim("low-avoids-traps", "low", "high", "A low rate", "a high one, which falls into local minima"),
+        _trap_claim("high-then-low", BOTH, "low", "High, then low", "low throughout"),
+        _trap_claim("drop-settles", BOTH, "high", "High, then low", "high throughout"),
     ),
-    tuning_seeds=(1, 2, 3),
     block=2,
     seeds=8,
     longer_seeds=0,  # where the loss stands after these epochs is the question

@@ -11,12 +11,12 @@ from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
 MOMENTUM = 0.99  # the average reaches back about 100 updates, two thirds of an epoch here
-RATES = {"constant": "constant rate", "cosine": "falling rate"}
+ARMS = {"constant rate": {}, "falling rate": {"schedule": "cosine"}}
 
 weights = Comparison(
     RunConfig(dataset="mnist", train_size=10_000, batch_size=64, epochs=15, ema=MOMENTUM),
     by="rate",
-    arms={"constant rate": {}, "falling rate": {"schedule": "cosine"}},
+    arms=ARMS,
     rates=(0.02, 0.04, 0.08, 0.16, 0.32),
     claims=tuple(
         Claim(
@@ -29,7 +29,7 @@ weights = Comparison(
             margin=0.002,
             ledger=57,
         )
-        for schedule, arm in RATES.items()
+        for schedule, arm in zip(("constant", "cosine"), ARMS, strict=True)
     ),
     control="falling rate",
     block=2,
@@ -41,7 +41,7 @@ def answer(found):
     """Return how much the average gains under each schedule."""
     fresh = found.plans[""].of_role("fresh")
     gain = 100 * (fresh["test_accuracy"] - fresh["raw_test_accuracy"]).groupby(fresh["arm"]).mean()
-    words = [f"{gain[arm]:+.2f} points under a {arm}" for arm in RATES.values()]
+    words = [f"{gain[arm]:+.2f} points under a {arm}" for arm in ARMS]
     return f"The average is worth {' and '.join(words)}."
 
 

@@ -19,7 +19,7 @@ from cnnkit.lab.config import RunConfig
 
 MARGIN = 0.002
 REMEDIES = {"decay": {"schedule": "cosine"}, "L2": {"model_args": {"l2": 1e-4}}, "average": {"ema": 0.99}}
-MORE_L2 = (1e-5, 1e-3)
+CORNERS = [remedies for size in range(4) for remedies in itertools.combinations(REMEDIES, size)]  # of the factorial
 
 
 def name(remedies):
@@ -27,12 +27,8 @@ def name(remedies):
     return " + ".join(remedies) or "none"
 
 
-def _arms():
-    arms = {}
-    for size in range(len(REMEDIES) + 1):
-        for remedies in itertools.combinations(REMEDIES, size):
-            arms[name(remedies)] = {field: value for one in remedies for field, value in REMEDIES[one].items()}
-    return arms | {f"L2 of {value:g}": {"model_args": {"l2": value}} for value in MORE_L2}
+ARMS = {name(remedies): {k: v for one in remedies for k, v in REMEDIES[one].items()} for remedies in CORNERS}
+ARMS |= {f"L2 of {value:g}": {"model_args": {"l2": value}} for value in (1e-5, 1e-3)}
 
 
 def _claim(id, text, better):
@@ -43,7 +39,7 @@ def _claim(id, text, better):
 cases = Comparison(
     RunConfig(dataset="mnist", train_size=10_000, model="mlp", batch_size=64, epochs=30),
     by="remedies",
-    arms=_arms(),
+    arms=ARMS,
     rates=(0.04, 0.08, 0.16, 0.32, 0.64, 1.28),
     claims=(
         _claim("remedy-decay", "Decay of the learning rate improves a two-layer network on MNIST.", "decay"),
@@ -59,32 +55,20 @@ def effects(found):
 
     Simple effects are of one remedy alone; a main effect is the mean of the four arms with it minus that of the four
     without; the interaction of two is half of how much the one's effect changes when the other is there. A seed of
-    which an arm collapsed gives none.
-
-    Returns:
-        DataFrame: `effect of, kind, effect, low, high, n, margin`.
+    which an arm collapsed gives none. The columns are `effect of, kind, effect, low, high, n, margin`.
     """
     fresh = found.plans[""].of_role("fresh")
     scores = fresh[~fresh["collapsed"]].pivot(index="seed", columns="arm", values="test_accuracy")
-    corners = {name(c): c for size in range(4) for c in itertools.combinations(REMEDIES, size)}
-    scores = scores.reindex(columns=list(corners)).dropna()
-    columns = {(one, "alone"): scores[one] - scores["none"] for one in REMEDIES}
-    for size in (1, 2, 3):
-        for names in itertools.combinations(REMEDIES, size):
-            # Four arms have the sign +1 and four -1: the signed sum over 4 is the difference of their means.
-            signs = {arm: (-1) ** sum(one not in corner for one in names) for arm, corner in corners.items()}
-            columns[" × ".join(names), "main" if size == 1 else "interaction"] = (scores * pd.Series(signs)).sum(
-                axis=1
-            ) / 4
-    lines = [
-        {
-            "effect of": of,
-            "kind": kind,
-            **dict(zip(("effect", "low", "high"), store.student_interval(values), strict=True)),
-        }
-        for (of, kind), values in columns.items()
-    ]
-    return pd.DataFrame(lines).assign(n=len(scores), margin=MARGIN)
+    scores = scores.reindex(columns=[name(corner) for corner in CORNERS]).dropna()
+    columns = [(one, "alone", scores[one] - scores["none"]) for one in REMEDIES]
+    for names in CORNERS[1:]:
+        # Four arms have the sign +1 and four -1: the signed sum over 4 is the difference of their means.
+        signs = [(-1) ** sum(one not in corner for one in names) for corner in CORNERS]
+        kind = "main" if len(names) == 1 else "interaction"
+        columns.append((" × ".join(names), kind, (scores * signs).sum(axis=1) / 4))
+    lines = [(of, kind, *store.student_interval(values)) for of, kind, values in columns]
+    table = pd.DataFrame(lines, columns=["effect of", "kind", "effect", "low", "high"])
+    return table.assign(n=len(scores), margin=MARGIN)
 
 
 def plot_effects(found):
