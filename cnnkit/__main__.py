@@ -23,7 +23,7 @@ def datasets(args):
     from cnnkit import data
 
     if args.check:
-        frame, sentence = data.check(args.check)
+        frame, sentence = data.check_duplicates(data.load_dataset(args.check))
         print(frame.to_string(index=False), sentence, sep="\n")
     else:
         print(data.describe().to_string(index=False))
@@ -115,16 +115,12 @@ def _settings(pairs):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m cnnkit", description="A laboratory for convolutional neural networks."
-    )
+    parser = argparse.ArgumentParser("python -m cnnkit", description="A laboratory for convolutional neural networks.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     profiled, distributed = argparse.ArgumentParser(add_help=False), argparse.ArgumentParser(add_help=False)
     profiled.add_argument("--profile", choices=["smoke", "full"], help="smoke (minutes, offline) or full (real data)")
     distributed.add_argument("--workers", type=int, help="processes on this machine (default: one a core)")
-    distributed.add_argument(
-        "--scheduler", help="address of a Dask scheduler (it runs any code: on closed networks only)"
-    )
+    distributed.add_argument("--scheduler", help="address of a Dask scheduler (on closed networks: it runs any code)")
     distributed.add_argument("--refresh", action="store_true", help="train stale rows again")
 
     def command(name, function, text, *parents):

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from cnnkit.data import load_dataset, make_shapes
-from cnnkit.data.shapes import CLASS_NAMES, FIGURES
+from cnnkit.data.shapes import FIGURES
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,10 @@ def test_a_figure_is_whole_and_stands_out_from_its_ground(scenes):
 
 def test_angles_are_distinct_and_turn_the_figure_counter_clockwise():
     scenes = make_shapes(400, seed=3, size=64)
-    largest = np.array([FIGURES[name][1] for name in CLASS_NAMES])[scenes.labels]
+    largest = np.array([FIGURES[name][1] for name in FIGURES])[scenes.labels]
     assert (np.abs(scenes.angles) <= largest).all() and np.ptp(scenes.angles) > 80
     # An arrow's axis, from the pixels alone: the figure's longest direction, its head towards the top.
-    for i in np.flatnonzero(scenes.labels == CLASS_NAMES.index("arrow")):
+    for i in np.flatnonzero(scenes.labels == list(FIGURES).index("arrow")):
         rows, columns = np.nonzero(scenes.masks[i])
         points = np.stack([columns - columns.mean(), rows.mean() - rows])
         axis = np.linalg.eigh(points @ points.T)[1][:, 1]

@@ -18,25 +18,22 @@ from cnnkit.data.splits import REGISTRY, Dataset, Entry, Source, permute_pixels,
 
 PERMUTED = "permuted:"
 
-__all__ = ["Dataset", "Entry", "REGISTRY", "Shapes", "Source", "check", "check_name", "describe", "is_available"]
-__all__ += ["list_datasets", "load_dataset", "make_shapes"]
+__all__ = ["Dataset", "Entry", "REGISTRY", "Shapes", "Source", "check_duplicates", "check_name", "describe"]
+__all__ += ["is_available", "list_datasets", "load_dataset", "make_shapes"]
 
 
 def load_dataset(name, *, train_size=None, seed=1, data_dir=None):
-    """Load a data set in three splits.
+    """Load a data set in three splits; a further seed or size takes milliseconds.
 
     Validation is a tenth of the training pool, stratified by class and chosen by `seed`, or a folder's own `val/`; the
-    test set is always the same. Every split holds every class, or a warning says which it lacks. The source is read
-    once a process; a further seed or size takes milliseconds.
+    test set is always the same. Every split holds every class, or a warning says which it lacks.
 
     Args:
         name: One of `list_datasets()`; `"folder:PATH"`, see `cnnkit.data.folder`; or `"permuted:"` before one of these.
         train_size: Images to train on, stratified by class; `None` for all that validation leaves.
         seed: Integer, at least 1; decides the validation set and the subset.
         data_dir: Folder of the .npz files; `None` for `$CNNKIT_DATA_DIR`, else `data/`.
-    Raises:
-        FileNotFoundError: If its file or folder is not there and cannot be downloaded.
-        ValueError: If the name is unknown, `seed` or `train_size` is impossible, or the data is damaged.
+    Raises: FileNotFoundError if its file or folder is not there and cannot be downloaded, else ValueError.
     """
     if seed < 1:  # said before an archive is read
         raise ValueError(f"Expected seed >= 1 for the splits of {name}. Received: seed={seed}.")
@@ -57,11 +54,10 @@ def is_available(name):
 
 
 def describe(names=None):
-    """Return a frame of data sets, of `list_datasets()` without `names`; it loads none of them.
+    """Return `name, images, shape, classes, status, where` of data sets, by default of `list_datasets()`, unread.
 
-    Its columns are `name, images, shape, classes, status, where`; `status` is `embedded` (comes with the package or its
-    dependencies), `present`, `downloads` (at the first use) or `missing` (a folder that is not there). A folder's
-    `images` and `classes` are missing: it would have to be read.
+    `status` is `embedded` (comes with the package or its dependencies), `present`, `downloads` (at the first use) or
+    `missing` (a folder that is not there). A folder's `images` and `classes` are missing: it would have to be read.
     """
     lines = []
     for name in list_datasets() if names is None else names:
@@ -71,20 +67,13 @@ def describe(names=None):
     return pd.DataFrame(lines, columns=["name", "images", "shape", "classes", "status", "where"])
 
 
-def check(name):
-    """Return what `check_duplicates` says of the splits of seed 1."""
-    return check_duplicates(load_dataset(name))
-
-
 def check_name(name):
     """Return the `Entry` of a name if `load_dataset` knows it and its options are good, else raise ValueError."""
     plain = str(name).removeprefix(PERMUTED)
     entry = folder.make_entry(plain) if plain.startswith(folder.PREFIX) else REGISTRY.get(plain)
     if entry is None:
-        raise ValueError(
-            f"Expected a data set out of {', '.join(list_datasets())} or folder:PATH. Received: {name!r}. "
-            f"{PERMUTED} may stand before any of these."
-        )
+        names = ", ".join(list_datasets())
+        raise ValueError(f"Expected {names} or folder:PATH, {PERMUTED} before it or not. Received: {name!r}.")
     if plain == name:
         return entry
     return dataclasses.replace(entry, load=lambda data_dir: permute_pixels(entry.load(data_dir)))

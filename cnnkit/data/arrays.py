@@ -72,23 +72,20 @@ def _read(name, path, modified):
                 raise ValueError(f"no {', '.join(missing)}; it holds {', '.join(held) or 'nothing'}.")
             for key in KEYS:
                 with file.open(f"{key}.npy") as member:  # no pickles: they can run any code
-                    array = np.ascontiguousarray(np.lib.format.read_array(member, allow_pickle=False))
+                    arrays[key] = np.ascontiguousarray(np.lib.format.read_array(member, allow_pickle=False))
                     if member.read(1):  # at the end the checksum has been compared
-                        raise ValueError(f"{key} with more bytes than its shape {array.shape} holds.")
-                if key.startswith("x_"):
-                    if array.shape[1:] not in (shape, shape[:2]):
-                        raise ValueError(f"{key} of shape {array.shape}, not (n, {', '.join(map(str, shape))}).")
-                    array = array.reshape(-1, *shape)
-                arrays[key] = array
+                        raise ValueError(f"{key} with more bytes than its shape {arrays[key].shape} holds.")
+        for key in ("x_train", "x_test"):
+            if arrays[key].shape[1:] not in (shape, shape[:2]):
+                raise ValueError(f"{key} of shape {arrays[key].shape}, not (n, {', '.join(map(str, shape))}).")
+            arrays[key] = arrays[key].reshape(-1, *shape)
         return Source(**arrays, class_names=class_names, origin=f"{name}.npz in the data directory")
     except Exception as error:  # a damaged file can make zipfile, its decompressors and NumPy raise anything
         said = str(error).rstrip(".")
         if not isinstance(error, ValueError):
             said = f"one that cannot be read ({type(error).__name__}: {said})"
-        raise ValueError(
-            f"Expected {path} to be an .npz archive with the arrays {', '.join(KEYS)}. Received: {said}. "
-            f"If it is damaged and there is a network, remove it: it is downloaded anew. {_ways_on(path)}"
-        ) from None
+        way = f"If it is damaged and there is a network, remove it: it is downloaded anew. {_ways_on(path)}"
+        raise ValueError(f"Expected {path} to hold the arrays {', '.join(KEYS)}. Received: {said}. {way}") from None
 
 
 def _download(name, path):
@@ -108,16 +105,12 @@ def _download(name, path):
                 np.savez(file, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
             os.replace(partial, path)
     except Exception as error:  # Keras raises a bare Exception when a download fails
-        raise FileNotFoundError(
-            f"Expected {path}. Received: no such file, and keras.datasets.{name} could not be downloaded there "
-            f"({type(error).__name__}: {error}). {_ways_on(path)}"
-        ) from None
+        received = f"no such file, and no download of keras.datasets.{name} ({type(error).__name__}: {error})"
+        raise FileNotFoundError(f"Expected {path}. Received: {received}. {_ways_on(path)}") from None
     finally:
         socket.setdefaulttimeout(patience)
 
 
 def _ways_on(path):
-    return (
-        f"Two ways on: put a good {path.name} ({', '.join(KEYS)}) from another machine into {path.parent}, "
-        "or use digits or shapes, which need no file (notebooks: CNNKIT_PROFILE=smoke)."
-    )
+    good = f"put a good {path.name} ({', '.join(KEYS)}) from another machine into {path.parent}"
+    return f"Two ways on: {good}, or use digits or shapes, which need no file (notebooks: CNNKIT_PROFILE=smoke)."

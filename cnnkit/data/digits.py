@@ -14,9 +14,7 @@ from cnnkit.data.splits import REGISTRY, Entry, Source, stratified_split
 def load_digits(data_dir=None):
     """Return the `Source` of `digits`: 1,438 images to train on, always the same 359 to test, uint8 `(n, 28, 28, 1)`.
 
-    Enlarged bilinearly: smooth strokes as in MNIST, no ringing as with bicubic, no blocks as with nearest neighbour.
-    Pillow computes it in integers, so the pixels are the same on every machine.
-
+    Enlarged bilinearly, with smooth strokes as in MNIST, in Pillow's integers: the same pixels on every machine.
     Source: Alpaydin & Kaynak 1998, "Optical recognition of handwritten digits", UCI; the part scikit-learn carries.
     """
     data = load_sklearn_digits()

@@ -45,10 +45,8 @@ def load_folder(name):
     try:
         return _read(root, size, on_error, *_list_files(root))
     except (OSError, MemoryError) as error:
-        raise ValueError(
-            f"Expected folders that can be listed in {root}, whose pictures fit into memory at {size}×{size}. "
-            f"Received: {error}."
-        ) from None
+        wanted = f"folders that can be listed in {root}, whose pictures fit into memory at {size}×{size}"
+        raise ValueError(f"Expected {wanted}. Received: {error}.") from None
 
 
 def parse_name(name):
@@ -58,10 +56,8 @@ def parse_name(name):
     size, on_error = options["size"], options["on_error"]
     good_size = re.fullmatch("[0-9]{1,4}", size) and 8 <= int(size) <= 4096
     if not path or len(options) > 2 or not good_size or on_error not in ("raise", "skip"):
-        raise ValueError(
-            f"Expected {PREFIX}PATH, {PREFIX}PATH?size=96 (8 to 4096 pixels), {PREFIX}PATH?on_error=skip (or raise), "
-            f"or both as ?size=96&on_error=skip. Received: {name!r}."
-        )
+        options = "?size=96 (8 to 4096 pixels), ?on_error=skip (or raise) or ?size=96&on_error=skip"
+        raise ValueError(f"Expected {PREFIX}PATH, perhaps with {options}. Received: {name!r}.")
     return Path(os.path.expanduser(path)), int(size), on_error
 
 
@@ -109,17 +105,13 @@ def _check_classes(top, folders):
     inner = {path: {p.name for p in found} for path, found in inside.items() if all(p.is_dir() for p in found)}
     if len(folders) < 2:
         found = "".join(f", a folder of {enumerate_some(sorted(inner[path]))} (try {PREFIX}{path})" for path in inner)
-        raise ValueError(
-            f"Expected at least 2 folders of pictures to train on in {top}, one a class. "
-            f"Received: {', '.join(path.name for path in folders) or 'none'}{found}."
-        )
+        received = f"{', '.join(path.name for path in folders) or 'none'}{found}"
+        raise ValueError(f"Expected at least 2 folders of pictures, one a class, in {top}. Received: {received}.")
     for one, other in itertools.combinations(inner, 2):
         if len(alike := sorted(inner[one] & inner[other])) > 1:
-            raise ValueError(
-                f"Expected folders of pictures in {top}, one a class, or train/ and test/ of such folders. Received: "
-                f"{one.name}/ and {other.name}/, both with the folders {enumerate_some(alike)}: which are the classes? "
-                "Move the pictures up into the outer ones, or call the outer ones train and test."
-            )
+            received = f"{one.name}/ and {other.name}/, both with the folders {enumerate_some(alike)}"
+            way = "Which are the classes? Move the pictures up into the outer ones, or call these train and test."
+            raise ValueError(f"Expected folders of pictures, one a class, in {top}. Received: {received}. {way}")
 
 
 def _visible(folder):
@@ -152,20 +144,17 @@ def _read(root, size, on_error, files, aside):
         except Exception as error:  # a damaged file can make a decoder raise anything
             claims = Path(path).suffix.lower() in SUFFIXES or not isinstance(error, UnidentifiedImageError)
             if claims and on_error == "raise":
-                raise ValueError(
-                    f"Expected a picture at {path}. Received: {error or type(error).__name__}. "
-                    "Repair or remove it, or add ?on_error=skip to the folder's name to leave such files out."
-                ) from None
+                way = "Repair or remove it, or add ?on_error=skip to the folder's name to leave such files out."
+                received = str(error) or type(error).__name__
+                raise ValueError(f"Expected a picture at {path}. Received: {received}. {way}") from None
             name = Path(path).relative_to(root).as_posix()
             left_out.append(f"{name} ({str(error).replace(path, name) if claims else 'no picture'})")
     parts, labels = np.array(parts, dtype="U5"), np.array(labels, "int64")
     counts = np.bincount(labels[(parts == "train") | (parts == "")], minlength=len(class_names))
     least = 3 if "" in parts else 1  # to train, to validate and to test; or to train on
     if counts.min() < least:
-        raise ValueError(
-            f"Expected at least {least} readable pictures of every class in {root} (to train on, if it has train/). "
-            f"Received: {counts.min()} of class {class_names[counts.argmin()]!r}; left out: {enumerate_some(left_out)}."
-        )
+        received = f"{counts.min()} of class {class_names[counts.argmin()]!r}; left out: {enumerate_some(left_out)}"
+        raise ValueError(f"Expected at least {least} readable pictures of every class in {root}. Received: {received}.")
     train, test = np.flatnonzero(parts != "test"), np.flatnonzero(parts == "test")
     if "" in parts:
         train, test = stratified_split(labels, max(len(class_names), round(0.2 * len(labels))), seed=1)

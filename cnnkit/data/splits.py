@@ -26,10 +26,9 @@ REGISTRY = {}  # name -> `Entry`; a loader enters its own
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What a loader returns: every image of a data set, before a validation set is taken from the training pool.
+    """What a loader returns: every image, before validation is taken from the training pool; arrays become read-only.
 
-    It makes its arrays read-only, for all who load them share them. Images and labels that do not fit together, or a
-    label outside the classes, are a ValueError.
+    Images and labels that do not fit together, or a label outside the classes, are a ValueError.
     """
 
     x_train: np.ndarray  # uint8 (n, height, width, channels)
@@ -47,20 +46,17 @@ class Source:
             x, y, where = getattr(self, f"x_{split}"), getattr(self, f"y_{split}"), f"the {split} set ({self.origin})"
             pictures = x.dtype == np.uint8 and x.ndim == 4 and x.shape[-1] in (1, 3) and len(x)
             if not pictures or y.dtype.kind not in "iu" or y.shape not in ((len(x),), (len(x), 1)):
-                raise ValueError(
-                    f"Expected at least one image in {where}, uint8 of shape (n, height, width, 1 or 3), and n integer "
-                    f"labels. Received: images {x.dtype} of shape {x.shape}, labels {y.dtype} of shape {y.shape}."
-                )
+                wanted = "images as uint8 (n, height, width, 1 or 3), n >= 1, and n integer labels"
+                received = f"images {x.dtype} of shape {x.shape}, labels {y.dtype} of shape {y.shape}"
+                raise ValueError(f"Expected {wanted} in {where}. Received: {received}.")
             if y.min() < 0 or y.max() > most:
-                raise ValueError(
-                    f"Expected labels from 0 to {most} in {where}. Received: labels from {y.min()} to {y.max()}."
-                )
+                raise ValueError(f"Expected labels from 0 to {most} in {where}. Received: {y.min()} to {y.max()}.")
             object.__setattr__(self, f"y_{split}", y.reshape(-1).astype("int64"))
             x.flags.writeable = getattr(self, f"y_{split}").flags.writeable = False
 
     @functools.cached_property
     def remarks(self):
-        """Sentences on what one may not expect: files that were left out, classes that a split lacks."""
+        """Sentences on what one may not expect."""
         sentences = [f"{len(self.left_out):,} left out: {enumerate_some(self.left_out)}"] if self.left_out else []
         for split, labels in (("validation", self.y_train[len(self.y_train) - self.num_val :]), ("test", self.y_test)):
             lacking = [name for i, name in enumerate(self.class_names) if len(labels) and i not in labels]
@@ -141,10 +137,8 @@ def _places(source, name, train_size, seed):
     counts = np.bincount(source.y_train[train], minlength=num_classes)
     least = 1 if source.num_val else 2
     if counts.min() < least:
-        raise ValueError(
-            f"Expected at least {least} training images of every class in {name}, to train on and to validate with. "
-            f"Received: {counts.min()} of class {source.class_names[counts.argmin()]!r}. Add some, or leave it out."
-        )
+        received = f"{counts.min()} of class {source.class_names[counts.argmin()]!r}. Add some, or leave it out"
+        raise ValueError(f"Expected at least {least} training images of every class in {name}. Received: {received}.")
     if not source.num_val:
         train, val = stratified_split(source.y_train, max(num_classes, round(0.1 * num_pool)), seed=seed)
     if train_size is None or train_size == len(train):
@@ -153,18 +147,15 @@ def _places(source, name, train_size, seed):
     # A stratified choice leaves an image of each class out, as it takes one of each in; of a lone one it cannot.
     most = len(train) - (np.bincount(labels) > 1).sum()
     if not num_classes <= train_size <= most:
-        raise ValueError(
-            f"Expected train_size from {num_classes} (one image a class) to {most:,}, or {len(train):,} or None for "
-            f"all that the validation set leaves of {name}. Received: train_size={train_size}."
-        )
+        wanted = f"from {num_classes} (one image a class) to {most:,}, or {len(train):,} or None for all of {name}"
+        raise ValueError(f"Expected train_size {wanted}, validation aside. Received: train_size={train_size}.")
     return train[stratified_split(labels, train_size, seed=seed)[1]], val
 
 
 def stratified_split(labels, count, *, seed):
     """Choose `count` places of the int64 `labels` `(n,)`, in the classes' proportions and at least one of every class.
 
-    There must be as many as classes, and a place of every class with two or more must be left. Returns two int64
-    arrays: the places that were not chosen, and the `count` that were.
+    Returns two int64 arrays: the others, at least one of every class with two or more, and the `count` chosen.
     """
     lone = np.bincount(labels)[labels] == 1  # the only one of its class: chosen in any case
     others, size = np.flatnonzero(~lone), count - int(lone.sum())
