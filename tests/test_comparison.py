@@ -249,18 +249,36 @@ def test_a_small_comparison_trains_little():
     assert plan.verdicts()[0]["verdict"] == "INCONCLUSIVE"
 
 
-@pytest.fixture
-def found(results_root):
-    """The findings of an experiment in two parts whose smoke rows are all there."""
-    parts = {"a": NETWORKS, "b": dataclasses.replace(NETWORKS, base=NETWORKS.base.replace(batch_size=16), claims=())}
-    experiment = Experiment("tiny", "Does a hidden layer help?", full=NETWORKS, smoke=parts)
-    for part in parts.values():
+def read_smoke(experiment):
+    """The smoke findings of an experiment whose rows are all there."""
+    for part in experiment.smoke.values():
         plan, _ = trained(part)
         for made in plan.rows.drop_duplicates("run_id").to_dict("records"):
             own = {name: made[name] for name in row(plan.configs[made["run_id"]])}
-            store.stage(own, lines([own]).drop(columns="run_id"), "tiny")
-    store.rebuild("tiny")
+            store.stage(own, lines([own]).drop(columns="run_id"), experiment.name)
+    store.rebuild(experiment.name)
     return Findings(experiment, "smoke")
+
+
+@pytest.fixture
+def found(results_root):
+    """The findings of an experiment in two parts."""
+    parts = {"a": NETWORKS, "b": dataclasses.replace(NETWORKS, base=NETWORKS.base.replace(batch_size=16), claims=())}
+    return read_smoke(Experiment("tiny", "Does a hidden layer help?", full=NETWORKS, smoke=parts))
+
+
+def test_below_five_seeds_an_arm_has_its_range_and_the_page_says_so(results_root):
+    parts = {"few": NETWORKS.small(seeds=3), "many": NETWORKS.small(seeds=5, batch_size=16)}
+    found = read_smoke(Experiment("tiny", "Does a hidden layer help?", full=NETWORKS, smoke=parts))
+    table, runs = found.table().set_index(["part", "network"]), found.plans["few"].of_role("fresh")
+    assert table["n"].tolist() == [3, 3, 5, 5]
+    for arm, accuracies in runs.groupby("arm")["test_accuracy"]:
+        assert table.loc[("few", arm), ["low", "high"]].tolist() == [accuracies.min(), accuracies.max()]
+    many = found.plans["many"].of_role("fresh").query("arm == 'mlp'")["test_accuracy"]
+    assert tuple(table.loc[("many", "mlp"), ["mean", "low", "high"]]) == store.student_interval(many)
+    assert [note for note in found.notes() if "range" in note] == [
+        "Below five seeds (few), ± reaches to the highest run: a range, no 95% interval."
+    ]
 
 
 def test_findings_hold_what_a_page_needs(found):

@@ -26,37 +26,24 @@ class Times:
 class Comparison:
     """Arms that differ in what is compared, each at a learning rate of its own, on the same fresh seeds.
 
-    Args:
-        base: `RunConfig`, what all arms share.
-        by: String, what an arm's name says, in this order, e.g. `"network, pixels"`.
-        arms: Dict of name to the `RunConfig` fields that it changes; a `learning_rate` there, or `Times`, is not tuned.
-        rates: Learning rates that the other arms try, five or more, a factor of 2 apart; or a dict of them by arm.
-        claims: `Claim`s that the arms decide.
-        control: The arm whose budget is checked, at twice the epochs; None for the first.
-        tuning_seeds: Seeds that choose; three or more.
-        tuned_with: Dict of `RunConfig` fields by which tuning runs are shorter, where a whole one is too dear.
-        block: Integer, which fresh seeds: 1 for 101 to 150, ...; after a redesign that has seen its own, the next.
-        looks: 1 or 2: open claims get as many seeds as would decide, up to 20; both looks decide at half the error.
-        seeds: Integer, fresh seeds; None plans them from the tuning runs.
-        longer_seeds: Integer, seeds of the budget check; 0 for a smoke run, or where the budget is the question.
-        level: Float, test accuracy of a plain good recipe on the same data, against which the control arm is held.
-    Raises:
-        ValueError: If the declaration contradicts itself; the message says where.
+    A ValueError says where a declaration contradicts itself. With two looks, open claims get as many seeds as would
+    decide them, up to 20, and both looks decide at half the error. Tuning runs are shorter by `tuned_with` where whole
+    ones are too dear.
     """
 
-    base: RunConfig
-    by: str
-    arms: dict
-    rates: tuple | dict = ()
-    claims: tuple[Claim, ...] = ()
-    control: str | None = None
-    tuning_seeds: tuple = (1, 2, 3)
-    tuned_with: dict = dataclasses.field(default_factory=dict)
-    block: int = 1
-    looks: int = 1
-    seeds: int | None = None
-    longer_seeds: int = 3
-    level: float | None = None
+    base: RunConfig  # what all arms share
+    by: str  # what an arm's name says, in this order, e.g. "network, pixels"
+    arms: dict  # of name to the `RunConfig` fields that it changes; a `learning_rate` there, or `Times`, is not tuned
+    rates: tuple | dict = ()  # that the other arms try, five or more, a factor of 2 apart; or a dict of them by arm
+    claims: tuple[Claim, ...] = ()  # that the arms decide
+    control: str | None = None  # the arm whose budget is checked, at twice the epochs; None for the first
+    tuning_seeds: tuple = (1, 2, 3)  # three or more, that choose the rates
+    tuned_with: dict = dataclasses.field(default_factory=dict)  # `RunConfig` fields
+    block: int = 1  # of fresh seeds: 1 for 101 to 150, ...; after a redesign that has seen its own, the next
+    looks: int = 1  # 1 or 2
+    seeds: int | None = None  # fresh ones; None plans them from the tuning runs
+    longer_seeds: int = 3  # of the budget check; 0 for a smoke run, or where the budget is the question
+    level: float | None = None  # test accuracy of a plain good recipe on the same data, which the control should reach
 
     def __post_init__(self):
         object.__setattr__(self, "control", self.control or next(iter(self.arms), None))
@@ -86,11 +73,10 @@ class Comparison:
         return tuple(sorted(self.rates.get(arm, ()) if isinstance(self.rates, dict) else self.rates))
 
     def small(self, rates=2, seeds=2, **changes):
-        """Return this comparison in smoke: one tuning seed, no looks, fewer of everything.
+        """Return this comparison in smoke: one tuning seed, one look, few fresh `seeds`, no longer runs.
 
-        Args:
-            rates, seeds: Integers: how many rates from the middle of each arm's grid, and how many fresh seeds.
-            **changes: Fields of the base, e.g. `dataset="digits", epochs=2`; an arm's own fields win.
+        `rates` says how many of each arm's grid are tried, those in its middle. The `changes` are to fields of the
+        base, e.g. `dataset="digits", epochs=2`; an arm's own fields win.
         """
         grids = {arm: self.rates_of(arm) for arm in self.arms}
         few = {arm: grid[max(0, (len(grid) - rates) // 2) :][:rates] for arm, grid in grids.items()}

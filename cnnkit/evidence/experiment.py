@@ -13,6 +13,7 @@ from cnnkit.evidence.claims import Claim
 from cnnkit.evidence.comparison import Comparison, Times
 from cnnkit.lab import store, sweeps
 from cnnkit.lab.config import RunConfig
+from cnnkit.plots.words import BAND_RUNS
 
 __all__ = ["Claim", "Comparison", "Experiment", "Findings", "Times", "Trials", "run_experiment"]
 
@@ -22,23 +23,15 @@ LOW_LEVEL = 0.03  # a control arm this far below a plain good recipe is a bug un
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """What an experiment file holds as `EXPERIMENT`.
+    """What an experiment file holds as `EXPERIMENT`."""
 
-    Args:
-        name, question: Strings: its file and its folder under `results/`, and one sentence.
-        full, smoke: A `Comparison`, or a dict of them by part, e.g. `{"cifar10": ..., "mnist": ...}`.
-        notebook: String, the notebook that reads its rows, like `"00_quickstart"`; None if there is none.
-        answer: Function `(Findings) -> string` of at most 15 words for the front page; None for the best arm's.
-        more_figures: Function `(Findings) -> dict` of file stem to Axes or Figure, beside those of every comparison.
-    """
-
-    name: str
-    question: str
-    full: Comparison | dict
+    name: str  # of its file, and of its folder under `results/`
+    question: str  # one sentence
+    full: Comparison | dict  # or a dict of them by part, e.g. `{"cifar10": ..., "mnist": ...}`
     smoke: Comparison | dict
-    notebook: str | None = None
-    answer: Callable | None = None
-    more_figures: Callable | None = None
+    notebook: str | None = None  # that reads its rows, like "00_quickstart"
+    answer: Callable | None = None  # Findings -> at most 15 words for the front page; None for the best arm's
+    more_figures: Callable | None = None  # Findings -> dict of file stem to Axes or Figure, beside those of every part
 
     def read(self, profile):
         """Return the `Findings` of a profile, `"smoke"` or `"full"`, from the rows there are."""
@@ -56,23 +49,17 @@ class Experiment:
 class Trials:
     """An experiment in which every next run depends on the last ones, or that trains no network: it keeps `trials.csv`.
 
-    Args:
-        name, question, notebook, answer: As of `Experiment`.
-        run: Function `(profile, client, refresh) -> DataFrame` that trains and returns one line a trial.
-        tabulate: Function `(Findings) -> DataFrame`, the summary.
-        draw: Function `(Findings) -> dict` of file stem to Axes or Figure.
-        decide: Function `(Findings) -> list of dicts`, verdicts that are counted; None for none.
-        seeds: Dict of profile to the training seeds of a trial, whose `run_id` is the first's; None without runs.
+    What is not said here is as of an `Experiment`. The `run_id` of a trial is that of its first training seed.
     """
 
     name: str
     question: str
-    run: Callable
-    tabulate: Callable
-    draw: Callable
+    run: Callable  # (profile, client, refresh) -> DataFrame: trains, and returns one line a trial
+    tabulate: Callable  # TrialFindings -> DataFrame, the summary
+    draw: Callable  # TrialFindings -> dict of file stem to Axes or Figure
     answer: Callable
-    decide: Callable | None = None
-    seeds: dict | None = None
+    decide: Callable | None = None  # TrialFindings -> list of dicts, verdicts that are counted
+    seeds: dict | None = None  # of profile to the training seeds of a trial; None without runs
     notebook: str | None = None
 
     def read(self, profile):
@@ -89,7 +76,7 @@ class Trials:
 def run_experiment(experiment, *, workers=None, scheduler=None, client=None, refresh=False):
     """Return the findings of an `Experiment` or `Trials` in the current profile, training what the store lacks.
 
-    Args: As of `sweeps.run_all`.
+    The arguments are those of `sweeps.run_all`.
     """
     with contextlib.nullcontext(client) if client else sweeps.cluster(workers, scheduler) as client:
         experiment.train(store.profile(), client, refresh)
@@ -139,11 +126,11 @@ class Findings:
         return [row | more for plan in self.plans.values() for row in plan.verdicts()]
 
     def table(self):
-        """Return one line an arm over its fresh seeds.
+        """Return a DataFrame of one line an arm over its fresh seeds.
 
-        A DataFrame: the part (where there are several), what an arm's name says, `num_params, learning_rate, epochs`,
-        `mean, low, high, n` of the test accuracy over the runs that did not collapse, and `collapsed`: how many of how
-        many, with a Clopper–Pearson interval where any did.
+        It has the part (where there are several), what an arm's name says, `num_params, learning_rate, epochs`, of the
+        test accuracy over the runs that did not collapse `mean, low, high` (a 95% Student-t interval; below five runs
+        their range) and `n`, and `collapsed`: how many of how many, with a Clopper–Pearson interval where any did.
         """
         names = dict.fromkeys((name for plan in self.plans.values() for name in plan.comparison.names), "")
         tables = [_levels(plan).assign(part=part) for part, plan in self.plans.items() if len(plan.of_role("fresh"))]
@@ -177,6 +164,8 @@ class Findings:
                 f"Intervals are over seeds on these {images:,.0f} test images{where}; another test set would move "
                 f"each accuracy by a standard error of {errors.min():.2f} to {errors.max():.2f} points."
             )
+            if _levels(plan)["n"].between(2, BAND_RUNS - 1).any():
+                sentences.append(f"Below five seeds{where}, ± reaches to the highest run: a range, no 95% interval.")
             if budget:
                 change, low, high = (100 * budget[name] for name in ("change", "low", "high"))
                 words = f"{change:+.2f} [{low:.2f}, {high:.2f}] points over {budget['n']} seeds."
@@ -246,14 +235,17 @@ class TrialFindings(Findings):
 
 
 def _levels(plan):
-    """Return one line an arm of a plan, in the order of its declaration."""
+    """Return one line an arm of a plan, in the order of its declaration; few runs have their range for an interval."""
     lines, parts = [], dict(list(plan.of_role("fresh").groupby("arm")))
     for arm in [arm for arm in plan.comparison.arms if arm in parts]:
         part, count, n = parts[arm], int(parts[arm]["collapsed"].sum()), len(parts[arm])
         sound = part.loc[~part["collapsed"], "test_accuracy"]
+        mean, low, high = store.student_interval(sound)
+        if 1 < len(sound) < BAND_RUNS:
+            low, high = sound.min(), sound.max()
         collapsed = f"{count} of {n}"
         if count:
             collapsed += " ({:.0%} to {:.0%})".format(*stats.binomtest(count, n).proportion_ci())
         same = part.iloc[0][[*plan.comparison.names, *LEVELS[:3]]]
-        lines.append([arm, *same, *store.student_interval(sound), len(sound), collapsed])
+        lines.append([arm, *same, mean, low, high, len(sound), collapsed])
     return pd.DataFrame(lines, columns=["arm", *plan.comparison.names, *LEVELS])

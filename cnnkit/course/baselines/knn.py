@@ -24,25 +24,19 @@ from cnnkit.lab.provenance import provenance
 MOST = 20  # neighbours
 METRICS = {"l1": "manhattan", "l2": "euclidean"}
 SETS = {"full": (("mnist", None), ("cifar10", None)), "smoke": (("digits", None), ("shapes", 500))}
-PUBLISHED = pd.DataFrame(  # accuracies as printed: three decimals
-    [
-        ("cifar10", "l1", 1, 0.386, "Karpathy, CS231n notes, image classification"),
-        ("cifar10", "l2", 1, 0.354, "Karpathy, CS231n notes, image classification"),
-        ("mnist", "l2", 3, 0.950, "LeCun et al. 1998, sec. III.C.3"),
-    ],
-    columns=["dataset", "metric", "k", "published", "source"],
-)
+PRINTED = [  # accuracies to three decimals
+    ("cifar10", "l1", 1, 0.386, "Karpathy, CS231n notes, image classification"),
+    ("cifar10", "l2", 1, 0.354, "Karpathy, CS231n notes, image classification"),
+    ("mnist", "l2", 3, 0.950, "LeCun et al. 1998, sec. III.C.3"),
+]
+PUBLISHED = pd.DataFrame(PRINTED, columns=["dataset", "metric", "k", "published", "source"])
 
 
 def count_right(images, references, labels, reference_labels, metric):
-    """Return how many images their k nearest references name rightly, for k from 1 to 20.
+    """Return how many images their k nearest references name rightly, an integer array `(20,)` for k from 1 to 20.
 
-    Args:
-        images, references: uint8 arrays `(n, ...)` and `(m, ...)`.
-        labels, reference_labels: Integer arrays `(n,)` and `(m,)`.
-        metric: `"l1"` or `"l2"`.
-    Returns:
-        Integer array `(20,)`. The commonest class among k wins; of equal ones that whose members are nearer.
+    `images` and `references` are uint8 arrays `(n, ...)` and `(m, ...)`, labels integers, `metric` is `"l1"` or `"l2"`.
+    The commonest class among k wins; of equal ones that whose members are nearer.
     """
     flat = [pixels.reshape(len(pixels), -1).astype("float32") for pixels in (images, references)]
     search = NearestNeighbors(n_neighbors=MOST, algorithm="brute", metric=METRICS[metric]).fit(flat[1])
@@ -80,7 +74,7 @@ def _count(dataset, name, metric, split):
 def accuracies(found):
     """Return one line a data set, metric, split and k: `accuracy` with its Wilson 95% interval `low, high`."""
     trials = found.trials
-    counts = zip(trials["correct"], trials["images"], strict=True)
+    counts = trials[["correct", "images"]].to_numpy()
     intervals = [stats.binomtest(*both).proportion_ci(method="wilson") for both in counts]
     ends = pd.DataFrame(intervals, columns=["low", "high"], index=trials.index)
     return trials.assign(accuracy=trials["correct"] / trials["images"]).join(ends)
