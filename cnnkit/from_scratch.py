@@ -1,9 +1,8 @@
 """A convolutional network in NumPy alone: every forward pass, and the backward pass that belongs to it.
 
 Functions come in pairs: `y, cache = f(x, ...)` computes the output and keeps what the way back will need;
-`f_backward(dy, cache)` turns dy = ∂loss/∂y into the gradients of what went in, by the chain rule: `dx` for a function
-without weights, `dx, dw, db` for one with. A loss has nothing above it: it returns its value and its gradient at once.
-A network is a list of `Layer`s, and `fit` is the training loop: input, forward, loss, backward, update.
+`f_backward(dy, cache)` turns dy = ∂loss/∂y into the gradients of what went in: `dx`, or `dx, dw, db` where there are
+weights. A loss returns its value and its gradient at once. A network is a list of `Layer`s, and `fit` trains it.
 
 Images are (images, height, width, channels) and kernels (height, width, channels, filters), as in Keras. Results have
 the input's dtype: float64 to check gradients, float32 to train. Wrong shapes, labels and sizes raise `ValueError`.
@@ -19,9 +18,8 @@ import numpy as np
 def pad_widths(size, kernel, stride=1, padding="valid", dilation=1):
     """The pixels to add, ((top, bottom), (left, right)); output size = floor((size + padding - span) / stride) + 1.
 
-    A kernel's pixels are `dilation` apart: its span is (kernel - 1) · dilation + 1. `padding` is "valid" (none), "same"
-    (output size ceil(size / stride); the odd pixel goes to the bottom or right, as in TensorFlow), or the number of
-    pixels to add on each of the four sides.
+    The span is (kernel - 1) · dilation + 1. `padding` is "valid" (none), "same" (output size ceil(size / stride); the
+    odd pixel goes to the bottom or right, as in TensorFlow), or the number of pixels to add on each of the four sides.
     """
     _check_positive(stride=stride, dilation=dilation, kernel_height=kernel[0], kernel_width=kernel[1])
     pixels_given = isinstance(padding, int | np.integer) and padding >= 0
@@ -59,8 +57,8 @@ def im2col(x, kernel, *, stride=1, padding="valid", dilation=1, fill=0.0):
 def col2im(parts, cache, dtype):
     """Add up what the windows send back to each pixel, (n, h, w, c): the way back through `im2col`.
 
-    `parts` has an array (n, rows, columns, c) for each position in the kernel. Windows overlap, so adding to all at
-    once would lose sums; but one position meets a pixel at most once. Hence a loop, over positions only.
+    `parts` has an array (n, rows, columns, c) for each position in the kernel, which meets a pixel at most once: hence
+    the loop. Adding to all at once would lose sums where windows overlap.
     """
     (n, height, width, channels), ((top, bottom), (left, right)), kernel, stride, dilation = cache
     padded = np.zeros((n, top + height + bottom, left + width + right, channels), dtype)
@@ -120,9 +118,8 @@ def dense_backward(dy, cache):
 def batch_norm(x, gamma, beta, *, running, training, momentum=0.99, epsilon=1e-3):
     """Normalise each channel: x̂ = (x - μ) / σ with σ = √(variance + ε), then y = γ x̂ + β.
 
-    In training μ and variance are the batch's, over images and pixels: an image's output depends on its companions. In
-    inference they are `running`, averages that each training batch moves, in place, by a share 1 - momentum. `x` is
-    (n, ..., channels), the others (channels,).
+    In training μ and variance are the batch's, over images and pixels, in inference `running`, which each training
+    batch moves in place by a share 1 - momentum. `x` is (n, ..., channels), the others (channels,).
     """
     for array, name in zip((gamma, beta, *running), ("gamma", "beta", "mean", "variance"), strict=True):
         _check(array.shape == x.shape[-1:], f"{name} {x.shape[-1:]}, one value a channel of x", array.shape)
@@ -238,8 +235,7 @@ def dropout_backward(dy, mask):
 def softmax_cross_entropy(logits, labels):
     """L = -mean log p[label] in nats, for p_k = e^z_k / Σ_j e^z_j; dL/dz = (p - y) / n with y the one-hot label.
 
-    The logarithm undoes the exponential, so the gradient does not vanish however wrong the network is.
-    Logits z are (n, classes), labels integers (n,) in 0 .. classes - 1.
+    Logits z are (n, classes), labels integers (n,) in 0 .. classes - 1. With the logarithm no gradient vanishes.
     """
     _check_labels(logits, labels)
     z = logits - logits.max(axis=1, keepdims=True)  # the same p, and e^z cannot overflow
@@ -363,13 +359,13 @@ def _check_positive(**values):
 
 
 def _check_rank(array, rank, what):
-    holds = array.ndim == rank and np.issubdtype(array.dtype, np.floating)
+    holds = array.ndim == rank and array.dtype.kind == "f"
     _check(holds, f"{what} of floating-point numbers", f"{array.dtype} {array.shape}")
 
 
 def _check_labels(scores, labels):
     _check_rank(scores, 2, "scores (images, classes)")
-    integers = np.issubdtype(labels.dtype, np.integer) and labels.shape == scores.shape[:1]
+    integers = labels.dtype.kind in "iu" and labels.shape == scores.shape[:1]
     received = f"{labels.dtype} {labels.shape} from {labels.min()} to {labels.max()}"
     holds = integers and labels.min() >= 0 and labels.max() < scores.shape[1]
     _check(holds, f"integer labels {scores.shape[:1]} in 0 .. {scores.shape[1] - 1}", received)

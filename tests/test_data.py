@@ -34,11 +34,11 @@ WAYS_ON = "Two ways on: put a good .*CNNKIT_PROFILE=smoke"
 
 def fake_arrays(name, *, n=12, seed=0, column=False):
     """Random arrays in the shape of a known archive: `n` images a class, half as many to test."""
-    archive, random = ARCHIVES[name], np.random.RandomState(seed)
-    shape = archive.shape[:2] if archive.shape[2] == 1 else archive.shape
+    (shape, class_names, _), random = ARCHIVES[name], np.random.RandomState(seed)
+    shape = shape[:2] if shape[2] == 1 else shape
     arrays = {}
     for split, count in (("train", n), ("test", n // 2)):
-        labels = np.repeat(np.arange(len(archive.class_names), dtype="uint8"), count)
+        labels = np.repeat(np.arange(len(class_names), dtype="uint8"), count)
         arrays[f"x_{split}"] = random.randint(0, 256, (len(labels), *shape), dtype="uint8")
         arrays[f"y_{split}"] = labels[:, None] if column else labels
     return arrays
@@ -123,7 +123,7 @@ def test_npz_in_the_data_directory(name, data_dir, no_network):
     np.savez(data_dir / f"{name}.npz", **arrays)
     data = load_dataset(name)
     assert_well_formed(data)
-    assert data.input_shape == ARCHIVES[name].shape
+    assert data.input_shape == ARCHIVES[name][0]
     assert data.num_classes == {"cifar100": 100}.get(name, 10)
     assert data.source == f"{name}.npz in the data directory"
     assert np.array_equal(data.x_test.reshape(arrays["x_test"].shape), arrays["x_test"])
@@ -151,8 +151,8 @@ def test_a_replaced_archive_is_read_anew(data_dir):
 def test_the_list_and_what_is_said_about_each(data_dir, tmp_path):
     np.savez(data_dir / "mnist.npz", **fake_arrays("mnist"))
     assert list_datasets() == ["digits", "shapes", "mnist", "fashion_mnist", "cifar10", "cifar100"]
-    frame = describe([*list_datasets(), f"folder:{tmp_path}", "folder:nowhere"]).set_index("name")
-    assert list(frame["status"]) == ["embedded"] * 2 + ["present"] + ["downloads"] * 3 + ["present", "missing"]
+    frame = describe().set_index("name")
+    assert list(frame["status"]) == ["embedded"] * 2 + ["present"] + ["downloads"] * 3
     assert frame.loc["cifar100", ["images", "shape", "classes"]].tolist() == [60_000, "32×32×3", 100]
     assert [name for name in list_datasets() if is_available(name)] == ["digits", "shapes", "mnist"]
     for name in ("digits", "shapes"):
@@ -166,7 +166,7 @@ def test_a_data_set_is_one_entry(monkeypatch, tmp_path):
     mine = Entry(lambda data_dir: source, 60, (2, 2, 1), 2, lambda: ("embedded", "here"))
     monkeypatch.setitem(package.REGISTRY, "mine", mine)
     assert list_datasets()[:3] == ["digits", "shapes", "mine"] and check_name("mine") is mine and is_available("mine")
-    assert describe(["mine"]).iloc[0].tolist() == ["mine", 60, "2×2×1", 2, "embedded", "here"]
+    assert describe().iloc[2].tolist() == ["mine", 60, "2×2×1", 2, "embedded", "here"]
     assert load_dataset("mine").class_names == load_dataset("permuted:mine").class_names == ("even", "odd")
 
 
@@ -204,9 +204,6 @@ def test_the_order_of_permuted_pixels_never_changes():
 def test_permuted_is_there_where_its_data_set_is(data_dir, photos):
     np.savez(data_dir / "mnist.npz", **fake_arrays("mnist"))
     names = ["digits", "mnist", "cifar10", f"folder:{photos}?size=8", "folder:nowhere"]
-    plain, moved = describe(names), describe([f"permuted:{name}" for name in names])
-    assert moved["name"].tolist() == [f"permuted:{name}" for name in names]
-    assert plain.drop(columns="name").equals(moved.drop(columns="name"))
     assert [is_available(f"permuted:{name}") for name in names] == [True, True, False, True, False]
     assert load_dataset(f"permuted:folder:{photos}?size=8").input_shape == (8, 8, 3)
     with pytest.raises(ValueError, match="Expected folder:PATH.*sise=8"):
@@ -518,7 +515,7 @@ def test_without_a_checkout_data_is_looked_for_where_python_was_started(tmp_path
     assert data_path("mnist") == cnnkit.HOME / "data" / "mnist.npz"
     monkeypatch.setattr("cnnkit.data.arrays.HOME", tmp_path)
     assert data_path("mnist") == tmp_path / "data" / "mnist.npz"
-    assert describe(["mnist"])["where"].item() == str(tmp_path / "data" / "mnist.npz")
+    assert describe().set_index("name").loc["mnist", "where"] == str(tmp_path / "data" / "mnist.npz")
 
 
 def test_no_network_says_what_was_looked_for_and_two_ways_on(data_dir, no_network):
@@ -532,7 +529,7 @@ def test_no_network_says_what_was_looked_for_and_two_ways_on(data_dir, no_networ
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    for ask in (load_dataset, is_available, check_name, lambda name: describe([name])):
+    for ask in (load_dataset, is_available, check_name):
         for name in ("minst", "permuted:minst", "permuted:permuted:digits", "", 5):
             with pytest.raises(ValueError, match=f"digits, shapes, mnist, .*or folder:PATH, .*Received: {name!r}"):
                 ask(name)

@@ -1,8 +1,7 @@
 """What a network is made of: shapes, parameters, multiply-adds, memory and receptive fields of any Keras model.
 
-`layer_table` walks a Functional or Sequential model (nested models, branches, residuals) and gives one row a layer;
-`totals`, `describe` and `draw_network` read that table, and `gradient_box` measures what it computes. How to teach it a
-layer of your own stands in `rules.py`.
+`layer_table` gives one row a layer of a Functional or Sequential model (nested models, branches, residuals); `totals`,
+`describe` and `draw_network` read it, `gradient_box` measures it. `rules.py` says how to teach it a layer of your own.
 """
 
 from cnnkit.anatomy.drawing import draw_network

@@ -8,8 +8,7 @@ import seaborn as sns
 from matplotlib.patches import Patch, Polygon
 
 _COLOURS = {"input": 7, "convolution": 0, "pooling": 1, "dense": 2, "joining": 4}  # places in the colorblind palette
-# The figure's unit is the side of one pixel: a unit on paper in inches, how far a unit of width recedes, how long a
-# channel is drawn, the room of a character of a 7-point label, and of a gap.
+# Inches of a unit, a pixel's side; in units: how far one recedes, a channel, a character of a label, and a gap.
 _INCHES, _DEPTH, _CHANNELS, _CHARACTER, _GAP = 0.2, 0.35, 0.25, 0.36, 1.2
 
 
@@ -57,10 +56,9 @@ def _label(row):
 def draw_network(table, *, ax=None):
     """Draw a layer table as boxes to scale, from the image on the left to the output on the right.
 
-    A box's height and receding width follow the output's height and width, its length the channels, all by their square
-    roots: so AlexNet's 227 pixels, 3 channels and 4,096 units fit one picture. Vectors are columns. Layers that leave
-    the shape as it is (activations, dropout, normalisation) are not drawn; branches stand one after the other.
-    `ax` are Matplotlib Axes, by default those of a new figure, as wide as the network is deep; they are returned.
+    Height, receding width and length follow the output's height, width and channels by their square roots, so that 227
+    pixels, 3 channels and 4,096 units fit one picture. Vectors are columns. Layers that leave the shape as it is
+    (activations, dropout) are not drawn; branches stand one after the other. Returns the Axes, by default new ones.
     """
     rows = table.assign(kind=table.apply(_kind, axis=1), box=table.output_shape.map(_box)).dropna(subset="kind")
     rows["above"] = rows.output_shape.map(lambda shape: "×".join(map(str, shape)))

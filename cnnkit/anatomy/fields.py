@@ -47,10 +47,8 @@ def advance(before, facts, shape):
     whole = size + (before.grid - 1) * jump
     if facts.get("reshapes") and len(shape) > 1 and shape[:-1] != before.shape[:-1]:
         if np.any((before.grid > 1) & (jump > 0)) or (len(before.shape) == 1 and jump.any()):
-            raise ValueError(
-                f"Expected a reshape that keeps or drops the image's axes. Received: {before.shape} -> {shape}. Start "
-                "the model with an Input of the new shape."
-            )
+            received = f"{before.shape} -> {shape}. Start the model with an Input of the new shape"
+            raise ValueError(f"Expected a reshape that keeps or drops the image's axes. Received: {received}.")
         return Signal(shape, start, size, 0 * jump)
     if facts.get("sees_all") or (facts.get("reshapes") and len(shape) == 1):
         left_grid = facts.get("sees_all") and math.prod(shape[:-1]) == 1
@@ -70,12 +68,11 @@ def advance(before, facts, shape):
 
 
 def gradient_box(model, layer_name, unit=None):
-    """The receptive field as measured: the box of pixels that have a gradient on one unit of a layer.
+    """The receptive field as measured: slices of an image, the box of pixels that have a gradient on one unit.
 
     Measured on a copy with random positive weights, linear activations, and means for maxima, so that nothing is
     cancelled, cut off or decided by a tie: the box is what the wiring lets a unit see, less what is outside the image.
-    `layer_name` is that of one of `model.layers`, `unit` a place in the layer's grid (the centre when None). Needs the
-    TensorFlow backend. Returns slices, one an axis of the image: `image[gradient_box(...)]` is what the unit sees.
+    `layer_name` is one of `model.layers`, `unit` a place in its grid (None: the centre). Needs the TensorFlow backend.
     """
     import tensorflow as tf  # Keras has no word for a gradient
 

@@ -2,13 +2,11 @@
 
 `RULES` maps a class to its rule. A layer of your own says the same by a method, or by an entry in `RULES`:
 
-    class Blur(keras.layers.Layer):
-        def anatomy(self, input_shape, output_shape):  # batch-free tuples
-            return {"kernel_size": (3, 3), "strides": (1, 1), "padding": "same", "macs": 9 * math.prod(output_shape)}
+    def anatomy(self, input_shape, output_shape):  # batch-free tuples
+        return {"kernel_size": (3, 3), "strides": (1, 1), "padding": "same", "macs": 9 * math.prod(output_shape)}
 
 Keys, all optional: `kernel_size`, `strides`, `dilation_rate` (tuples), `padding` ("valid", "same" or "causal"), `macs`
-(multiply-adds an image), `sees_all` (True if every unit reads its whole input). An empty dict is a layer that works on
-each position alone.
+(multiply-adds an image), `sees_all` (True if every unit reads its whole input); none: each position works alone.
 """
 
 from math import prod
@@ -17,9 +15,8 @@ import keras
 import numpy as np
 from keras import layers
 
-# A rule is (layer, input_shape, output_shape) -> dict. Exact classes, for a subclass may compute something else. Three
-# keys are for the rules below alone: `shift` (positions lost before the first one), `zoom` (input size over output
-# size) and `reshapes`.
+# A rule is (layer, input_shape, output_shape) -> dict, of exact classes: a subclass may compute something else. Keys of
+# these rules alone: `shift` (positions lost before the first one), `zoom` (input size over output size), `reshapes`.
 
 
 def _window(layer, macs=0):
@@ -38,13 +35,13 @@ def _zoom(layer, into, out):
     return {"zoom": np.divide(into[:-1], out[:-1])}
 
 
-def _concatenate(layer, into, out):
-    if layer.axis not in (-1, len(out)):
-        raise ValueError(f"Expected a concatenation of channels (axis=-1). Received: axis={layer.axis}.")
+def pointwise(*_):
     return {}
 
 
-def pointwise(*_):
+def _concatenate(layer, into, out):
+    if layer.axis not in (-1, len(out)):
+        raise ValueError(f"Expected a concatenation of channels (axis=-1). Received: axis={layer.axis}.")
     return {}
 
 
@@ -90,7 +87,5 @@ def facts_of(operation, input_shape, output_shape):
         return RULES[type(operation)](operation, input_shape, output_shape)
     if not isinstance(operation, keras.Layer) and type(operation).__name__ in _OPERATIONS:
         return {}
-    raise ValueError(
-        f"Expected a layer that cnnkit.anatomy knows. Received: {type(operation).__name__}. Give its class a method "
-        "`anatomy(input_shape, output_shape)` or a rule in `cnnkit.anatomy.RULES`."
-    )
+    way = "Give its class a method `anatomy(input_shape, output_shape)` or a rule in `cnnkit.anatomy.RULES`."
+    raise ValueError(f"Expected a layer that cnnkit.anatomy knows. Received: {type(operation).__name__}. {way}")

@@ -9,25 +9,21 @@ def conv_output_size(size, kernel_size, stride=1, padding="valid", dilation=1, *
     """Return the size of a convolution's or pooling's output along one axis, an integer of at least 1.
 
     Args:
-        size, kernel_size, stride: Of the input, of the kernel, and between windows, in pixels.
+        size, kernel_size, stride, dilation: Pixels of input and kernel, between windows, and between kernel cells.
         padding: "valid" (none; the textbooks' narrow convolution), "same" (Keras: `ceil(size / stride)`), "full" (wide:
             every overlap of at least one pixel), or the number of zeros on each side.
-        dilation: Distance between neighbouring kernel cells, in pixels.
-        floor: True leaves out a window that does not fit, as Keras does; `unseen_pixels` says what that costs.
-    Raises:
-        ValueError: If the windows do not fill the input exactly and `floor` is False, or if no window fits.
+        floor: True leaves out a window that does not fit, as Keras does; else, or if no window fits, a ValueError.
     Source: (N - K + 2P) / S + 1, cs231n; a 32-pixel image under AlexNet's 11×11 stride-4 kernel gives 6.25, not 55.
     """
     free = _free_pixels(size, kernel_size, stride, padding, dilation)
     if padding == "same":
         return math.ceil(size / stride)
     if (unseen := free % stride) and not floor:
-        raise ValueError(
-            f"Expected windows that fill the input exactly. Received: size={size}, kernel_size={kernel_size}, "
-            f"stride={stride}, padding={padding!r}, dilation={dilation}, which gives {free / stride + 1:g} positions, "
-            f"not an integer. Sizes {size - unseen} and {size + stride - unseen} fit; floor=True gives "
-            f"{free // stride + 1}, as Keras does, and leaves the last {unseen} pixel(s) unseen."
-        )
+        given = f"{size=}, {kernel_size=}, {stride=}, {padding=}, {dilation=}"
+        received = f"{given}, which gives {free / stride + 1:g} positions, not an integer"
+        fit = f"Sizes {size - unseen} and {size + stride - unseen} fit; floor=True gives {free // stride + 1}"
+        way = f"{fit}, as Keras does, and leaves the last {unseen} pixel(s) unseen."
+        raise ValueError(f"Expected windows that fill the input exactly. Received: {received}. {way}")
     return free // stride + 1
 
 
@@ -48,20 +44,13 @@ def _free_pixels(size, kernel_size, stride, padding, dilation):
             raise ValueError(f"Expected padding 'valid', 'same', 'full' or an integer >= 0. Received: {padding!r}.")
         added = 2 * padding
     if span > size + added:
-        raise ValueError(
-            f"Expected a kernel no larger than the padded input. Received: kernel_size={kernel_size}, "
-            f"dilation={dilation}, which spans {span} pixels, on {size + added} (size={size}, padding={padding!r}): "
-            f"output {(size + added - span) / stride + 1:g}. Pad more, or use a smaller kernel."
-        )
+        received = f"{kernel_size=}, {dilation=}, spanning {span} pixels, on {size + added} ({size=}, {padding=})"
+        raise ValueError(f"Expected a kernel no larger than the padded input. Received: {received}. Pad more.")
     return size + added - span
 
 
 def conv_params(in_channels, filters, kernel_size, groups=1, use_bias=True):
-    """Return the parameters of a convolution of any image: a filter is a kernel over the channels of its group.
-
-    `kernel_size` is a tuple, an integer an axis. A ValueError says that groups do not divide channels and filters.
-    """
+    """Return the parameters of a convolution, `kernel_size` a tuple; a filter sees the channels of its group."""
     if groups < 1 or in_channels % groups or filters % groups:
-        received = f"in_channels={in_channels}, filters={filters}, groups={groups}"
-        raise ValueError(f"Expected channels divisible by groups. Received: {received}.")
+        raise ValueError(f"Expected channels divisible by groups. Received: {in_channels=}, {filters=}, {groups=}.")
     return filters * math.prod(kernel_size) * (in_channels // groups) + filters * use_bias

@@ -17,11 +17,9 @@ def _graph(model):
     """The Functional graph of a model: `model` itself, or what a Sequential model keeps inside."""
     graph = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
     if not hasattr(graph, "_run_through_graph"):
-        raise ValueError(
-            f"Expected a built Functional or Sequential keras.Model. Received: {type(model).__name__} "
-            f"'{getattr(model, 'name', model)}'. Start a Sequential model with keras.Input(shape), and write a "
-            "subclassed one as a Functional model."
-        )
+        received = f"{type(model).__name__} '{getattr(model, 'name', model)}'"
+        way = "Start a Sequential model with keras.Input(shape), and write a subclassed one as a Functional model."
+        raise ValueError(f"Expected a built Functional or Sequential keras.Model. Received: {received}. {way}")
     return graph
 
 
@@ -30,10 +28,8 @@ def _inputs(model, graph):
     shapes = [tuple(tensor.shape[1:]) for tensor in graph.inputs]
     images = {shape[:-1] or shape for shape in shapes}
     if len(images) > 1 or any(None in shape for shape in shapes):
-        raise ValueError(
-            f"Expected model '{model.name}' to fix its input shape, of one image size. Received: {shapes}. Fix it by "
-            "keras.Sequential([keras.Input((height, width, channels)), model])."
-        )
+        way = "Fix it by keras.Sequential([keras.Input((height, width, channels)), model])."
+        raise ValueError(f"Expected a fixed input shape of '{model.name}', one image size. Received: {shapes}. {way}")
     image = np.array(images.pop())
     ones = np.ones(len(image))
     # A vector has no places: as an input it is seen as a whole.
@@ -65,18 +61,16 @@ def layer_table(model):
     """One row a layer, in the order of computation; a layer used twice has two rows, its parameters in the first.
 
     Args:
-        model: A built Functional or Sequential `keras.Model` of fixed input shape, channels last.
+        model: A built Functional or Sequential `keras.Model` of fixed input shape, channels last; another, or a layer
+            that is unknown or mixes positions so that no one receptive field is right, is a ValueError.
     Returns:
         DataFrame with columns `layer` (a nested model's as `model/layer`), `type`, `output_shape` (batch-free),
         `kernel_size`, `strides`, `padding`, `dilation_rate` (one number when all axes agree, "" where there is none),
-        `num_params`, `macs` (multiply-adds an image in convolutions and dense layers; papers call them FLOPs, profilers
-        count two for each), `memory_bytes` (float32 output of one image), `receptive_field` (pixels one unit sees along
-        each axis, padding included; NaN after an up-sampling, where it differs from unit to unit), `field_start` (pixel
-        at which the first unit's field starts; negative is padding), `jump` (pixels between neighbouring units' fields)
-        and `share_of_image` (the part of the pixels that one unit sees at most, 0 to 1).
-    Raises:
-        ValueError: If the model is another, or if a layer is unknown or mixes positions so that no one receptive field
-            is right; the message names the layer.
+        `num_params`, `macs` (multiply-adds an image; papers call them FLOPs, profilers count two for each),
+        `memory_bytes` (float32 output of one image), `receptive_field` (pixels one unit sees along each axis, padding
+        included; NaN after an up-sampling, where units differ), `field_start` (the first pixel of the first unit's
+        field; negative is padding), `jump` (pixels between neighbouring units' fields) and `share_of_image` (the part
+        of the pixels that one unit sees at most, 0 to 1).
     Source: Araujo, Norris and Sim 2019, "Computing receptive fields of convolutional neural networks" (the recursion).
     """
     graph = _graph(model)
@@ -86,14 +80,14 @@ def layer_table(model):
     def add(name, layer, facts, signal):
         own = isinstance(layer, keras.Layer) and layer not in counted
         counted.add(layer)
-        rows.append({"layer": name, "type": type(layer).__name__, "output_shape": signal.shape})
-        rows[-1] |= {"kernel_size": _plain(facts.get("kernel_size")), "strides": _plain(facts.get("strides"))}
-        rows[-1] |= {"padding": facts.get("padding", ""), "dilation_rate": _plain(facts.get("dilation_rate"))}
-        rows[-1] |= {"num_params": layer.count_params() if own else 0, "macs": int(facts.get("macs", 0))}
-        rows[-1] |= {"memory_bytes": BYTES * math.prod(signal.shape), "receptive_field": _plain(signal.size)}
+        row = {"layer": name, "type": type(layer).__name__, "output_shape": signal.shape}
+        row |= {"kernel_size": _plain(facts.get("kernel_size")), "strides": _plain(facts.get("strides"))}
+        row |= {"padding": facts.get("padding", ""), "dilation_rate": _plain(facts.get("dilation_rate"))}
+        row |= {"num_params": layer.count_params() if own else 0, "macs": int(facts.get("macs", 0))}
+        row |= {"memory_bytes": BYTES * math.prod(signal.shape), "receptive_field": _plain(signal.size)}
         jump = _plain(signal.jump if signal.jump.any() and len(signal.shape) > 1 else None)
         share = float(np.prod(np.minimum(signal.size, image) / image))
-        rows[-1] |= {"field_start": _plain(signal.start), "jump": jump, "share_of_image": share}
+        rows.append(row | {"field_start": _plain(signal.start), "jump": jump, "share_of_image": share})
         return signal
 
     def visit(prefix, operation, *args, **kwargs):
@@ -119,11 +113,10 @@ def layer_table(model):
 
 
 def totals(model):
-    """Sums over a model's layer table, which may be given instead.
+    """Sums over a model's layer table, which may be given instead, as a Series.
 
-    Returns:
-        Series with `num_params`, `weight_bytes` (float32), `macs`, `flops` (twice the
-        multiply-adds, as profilers count) and `memory_bytes` (all activations of one image).
+    `num_params`, `weight_bytes` (float32), `macs`, `flops` (two for each, as profilers count) and `memory_bytes` (all
+    activations of one image).
     """
     table = model if isinstance(model, pd.DataFrame) else layer_table(model)
     sums = table[["num_params", "macs", "memory_bytes"]].sum().astype(int)
@@ -149,11 +142,8 @@ def describe(model):
 def receptive_field(network, layer_name=None):
     """Pixels that one unit sees along each axis, padding included: r += dilation (kernel - 1) jump, jump *= stride.
 
-    Args:
-        network: A Keras model, or a list of `(kernel_size, stride)` or `(kernel_size, stride, dilation)` integers.
-        layer_name: For a model: the layer whose unit is asked about, as `layer_table` names it. Defaults to the last.
-    Returns:
-        Integer, or a tuple with one integer an axis when they differ.
+    `network` is a list of `(kernel_size, stride)` or `(kernel_size, stride, dilation)` integers, or a Keras model, with
+    `layer_name` as `layer_table` has it (None: the last). Returns an integer, or a tuple when the axes differ.
     """
     if not isinstance(network, keras.Model):
         size = jump = 1

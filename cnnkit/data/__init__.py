@@ -25,15 +25,15 @@ __all__ += ["is_available", "list_datasets", "load_dataset", "make_shapes"]
 def load_dataset(name, *, train_size=None, seed=1, data_dir=None):
     """Load a data set in three splits; a further seed or size takes milliseconds.
 
-    Validation is a tenth of the training pool, stratified by class and chosen by `seed`, or a folder's own `val/`; the
-    test set is always the same. Every split holds every class, or a warning says which it lacks.
+    Validation is a tenth of the training pool, stratified by class, or a folder's own `val/`; the test set is always
+    the same. Every split holds every class, or a warning says which it lacks.
 
     Args:
         name: One of `list_datasets()`; `"folder:PATH"`, see `cnnkit.data.folder`; or `"permuted:"` before one of these.
-        train_size: Images to train on, stratified by class; `None` for all that validation leaves.
-        seed: Integer, at least 1; decides the validation set and the subset.
-        data_dir: Folder of the .npz files; `None` for `$CNNKIT_DATA_DIR`, else `data/`.
-    Raises: FileNotFoundError if its file or folder is not there and cannot be downloaded, else ValueError.
+        train_size, seed: Images to train on, stratified by class (`None`: all that validation leaves), and an integer,
+            at least 1, which decides these and the validation set.
+        data_dir: Folder of the .npz files; `None` for `$CNNKIT_DATA_DIR`, else `data/`; without file or download it is
+            a FileNotFoundError, any other fault a ValueError.
     """
     if seed < 1:  # said before an archive is read
         raise ValueError(f"Expected seed >= 1 for the splits of {name}. Received: seed={seed}.")
@@ -53,15 +53,10 @@ def is_available(name):
     return check_name(name).find()[0] in ("embedded", "present")
 
 
-def describe(names=None):
-    """Return `name, images, shape, classes, status, where` of data sets, by default of `list_datasets()`, unread.
-
-    `status` is `embedded` (comes with the package or its dependencies), `present`, `downloads` (at the first use) or
-    `missing` (a folder that is not there). A folder's `images` and `classes` are missing: it would have to be read.
-    """
+def describe():
+    """Return a frame of `list_datasets()`, unread; `status` is `embedded` (in a package), `present` or `downloads`."""
     lines = []
-    for name in list_datasets() if names is None else names:
-        entry = check_name(name)
+    for name, entry in ((name, REGISTRY[name]) for name in list_datasets()):
         status, where = entry.find()
         lines.append((name, entry.images, "×".join(map(str, entry.shape)), entry.classes, status, str(where)))
     return pd.DataFrame(lines, columns=["name", "images", "shape", "classes", "status", "where"])

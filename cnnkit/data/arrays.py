@@ -4,7 +4,6 @@ import functools
 import os
 import socket
 import zipfile
-from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +25,11 @@ CIFAR100 = """
     tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
 """
 
-# What `<name>.npz` must hold: images of `(height, width, channels)` and classes; and how many images there are in all.
-Archive = namedtuple("Archive", "shape class_names images")
-ARCHIVES = {
-    "mnist": Archive((28, 28, 1), tuple("0123456789"), 70_000),
-    "fashion_mnist": Archive((28, 28, 1), FASHION, 70_000),
-    "cifar10": Archive((32, 32, 3), CIFAR10, 60_000),
-    "cifar100": Archive((32, 32, 3), tuple(CIFAR100.split()), 60_000),
+ARCHIVES = {  # what `<name>.npz` must hold: images of `(height, width, channels)`, and classes; images in all
+    "mnist": ((28, 28, 1), tuple("0123456789"), 70_000),
+    "fashion_mnist": ((28, 28, 1), FASHION, 70_000),
+    "cifar10": ((32, 32, 3), CIFAR10, 60_000),
+    "cifar100": ((32, 32, 3), tuple(CIFAR100.split()), 60_000),
 }
 
 

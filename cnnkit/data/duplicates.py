@@ -8,10 +8,9 @@ PAIRS = (("train", "train"), ("val", "val"), ("test", "test"), ("val", "train"),
 
 
 def check_duplicates(dataset):
-    """Count the images of a `Dataset` that are equal to another one byte by byte, within a split and across splits.
+    """Count equal images of a `Dataset`: a frame, one line a pair of splits, and a sentence that reads it.
 
-    Returns a frame with a line per pair of splits: `images` of the split `of` have an equal in the split `also_in`
-    (within one, all equal images count), `other_label` of them one under another label; and a sentence that reads it.
+    `images` of the split `of` have an equal in `also_in`, `other_label` of them one under another label.
     """
     frames, lines = {}, []
     for split in ("train", "val", "test"):

@@ -4,9 +4,9 @@
     folder:photos?size=96&on_error=skip   96×96 pixels (without it 64×64); leave unreadable pictures out, and say which
 
 Beside `train` and `test`, `val` is the validation set (`Training`, `test_set`, `valid` and the like will do). Without
-them a fifth of every class is the test set, the same fifth every time. Pictures in folders inside a class's folder are
-the class's; links to folders there are left out. Pictures are squeezed into the square, turned as their camera says
-(EXIF), and transparent ones laid on white. What is left out is told, but for hidden files and `LITTER`.
+them a fifth of every class is the test set, always the same. Pictures in folders inside a class's folder are the
+class's, but for links. Pictures are squeezed into the square, turned as their camera says (EXIF), and transparent ones
+laid on white. What is left out is told, but for hidden files and `LITTER`.
 """
 
 import functools
@@ -31,26 +31,7 @@ SUFFIXES |= {".heic", ".heif", ".jxl", ".svg", ".dng"}
 
 
 def make_entry(name):
-    """Return the `Entry` of `"folder:PATH?options"`; its pictures are not looked at."""
-    root, size, _ = parse_name(name)
-    status = "present" if root.is_dir() else "missing"
-    return Entry(lambda data_dir: load_folder(name), None, (size, size, 3), None, lambda: (status, root))
-
-
-def load_folder(name):
-    """Return the `Source` of a folder of pictures, decoded once a process as long as no file changes."""
-    root, size, on_error = parse_name(name)
-    if not root.is_dir():
-        raise FileNotFoundError(f"Expected a folder of pictures at {root}. Received: no such folder.")
-    try:
-        return _read(root, size, on_error, *_list_files(root))
-    except (OSError, MemoryError) as error:
-        wanted = f"folders that can be listed in {root}, whose pictures fit into memory at {size}×{size}"
-        raise ValueError(f"Expected {wanted}. Received: {error}.") from None
-
-
-def parse_name(name):
-    """Split `folder:PATH?size=96&on_error=skip` into `(PATH, 96, "skip")`."""
+    """Return the `Entry` of `"folder:PATH?size=96&on_error=skip"`; its pictures are not looked at."""
     path, _, query = name.removeprefix(PREFIX).partition("?")
     options = {"size": "64", "on_error": "raise"} | dict(parse_qsl(query, keep_blank_values=True))
     size, on_error = options["size"], options["on_error"]
@@ -58,7 +39,20 @@ def parse_name(name):
     if not path or len(options) > 2 or not good_size or on_error not in ("raise", "skip"):
         options = "?size=96 (8 to 4096 pixels), ?on_error=skip (or raise) or ?size=96&on_error=skip"
         raise ValueError(f"Expected {PREFIX}PATH, perhaps with {options}. Received: {name!r}.")
-    return Path(os.path.expanduser(path)), int(size), on_error
+    root, size = Path(os.path.expanduser(path)), int(size)
+    status = "present" if root.is_dir() else "missing"
+    return Entry(lambda _: _load(root, size, on_error), None, (size, size, 3), None, lambda: (status, root))
+
+
+def _load(root, size, on_error):
+    """Return the `Source` of a folder of pictures, decoded once a process as long as no file changes."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"Expected a folder of pictures at {root}. Received: no such folder.")
+    try:
+        return _read(root, size, on_error, *_list_files(root))
+    except (OSError, MemoryError) as error:
+        wanted = f"folders that can be listed in {root}, whose pictures fit into memory at {size}×{size}"
+        raise ValueError(f"Expected {wanted}. Received: {error}.") from None
 
 
 def _list_files(root):

@@ -1,7 +1,7 @@
 """`shapes`: ten classes of figures over cluttered grounds, drawn from a seed, with class, box, mask and angle.
 
-Pillow draws every scene `FINE` times as large, at whole coordinates, and averages it down in integers. The numbers come
-from `RandomState`, whose stream NumPy has frozen. So the same seed gives the same bytes on every machine.
+The same seed gives the same bytes on every machine: Pillow draws every scene `FINE` times as large and averages it down
+in integers, and the stream of `RandomState` is frozen.
 """
 
 import functools

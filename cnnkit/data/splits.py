@@ -18,7 +18,7 @@ class Entry:
     images: int | None  # in all splits, as published; `None` where they would have to be counted
     shape: tuple  # (height, width, channels) in pixels
     classes: int | None
-    find: Callable  # function of nothing that returns `(status, where)`, see `cnnkit.data.describe`
+    find: Callable  # function of nothing that returns `(status, where)`: embedded, present, downloads or missing
 
 
 REGISTRY = {}  # name -> `Entry`; a loader enters its own
@@ -77,8 +77,7 @@ class Source:
 class Dataset:
     """Three splits: uint8 images `(n, height, width, channels)` and int64 labels `(n,)`, all read-only.
 
-    `sha256` is a digest of the arrays in use, 64 hex digits: another seed, `train_size` or pixel, another digest.
-    `source` says in one line where the images came from, and what was left out or is lacking.
+    `sha256` is a digest of the arrays in use, `source` says where they came from, and what was left out or is lacking.
     """
 
     name: str
@@ -103,10 +102,7 @@ class Dataset:
 
     @functools.lru_cache(maxsize=1)  # noqa: B019  # the last data set alone is kept, as `split` keeps it
     def channel_statistics(self):
-        """Return the means and standard deviations of the training pixels in [0, 1], two float64 arrays `(channels,)`.
-
-        Sums are exact integers, so both are the same on every machine; the deviation is that of all pixels, no `n - 1`.
-        """
+        """Return means and deviations of the training pixels in [0, 1], float64 `(channels,)`, from exact sums."""
         count = self.x_train[..., 0].size
         sums = np.einsum("nhwc->c", self.x_train, dtype="int64").tolist()
         squares = np.einsum("nhwc,nhwc->c", self.x_train, self.x_train, dtype="int64").tolist()

@@ -1,9 +1,8 @@
 """Networks: one file a paper, with the layers only it needs, and your own by `@register`.
 
-A builder takes `input_shape`, `(height, width, channels)` in pixels, `num_classes`, an integer of at least 2, and
-arguments of its own. It returns an uncompiled `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run says ->
-logits `(batch, num_classes)`. Pictures or arguments it cannot take are a ValueError. Its docstring says only what is
-its own: parameters at 10 classes, the shortest sides it takes, and where it departs from its source.
+A builder takes `input_shape`, `(height, width, channels)` in pixels, `num_classes`, at least 2, and arguments of its
+own, or raises a ValueError. It returns an uncompiled `keras.Model`: float32 `(batch, *input_shape)`, scaled as the run
+says -> logits `(batch, num_classes)`. Its docstring says parameters at 10 classes, shortest sides, and what departs.
 """
 
 import importlib

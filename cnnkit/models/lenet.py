@@ -44,8 +44,7 @@ def scaled_tanh(x):
 class SubSampling(keras.layers.Layer):
     """Sum each window of a map, times one trainable coefficient, plus one trainable bias: S2 and S4 (sec. II.B).
 
-    `(batch, height, width, channels)` -> `(batch, height // pool_size, width // pool_size, channels)`: a rest at the
-    edge is dropped. Coefficients start uniform in ±2.4 / window area (the paper's rule: fan-in), biases at 0.
+    Shapes are those of a 'valid' pooling. Coefficients start uniform in ±2.4 / window area (its fan-in), biases at 0.
     """
 
     def __init__(self, pool_size=2, **kwargs):
@@ -78,7 +77,6 @@ class SubSampling(keras.layers.Layer):
 class SparseConv2D(keras.layers.Layer):
     """A convolution ('valid', stride 1) whose output maps each see only some of the input maps: C3 (sec. II.B).
 
-    `(batch, height, width, input maps)` -> `(batch, height - kernel_size + 1, width - kernel_size + 1, output maps)`.
     `connections` is a table `(input maps, output maps)`, 1 where the one sees the other. Only connected kernels are
     weights; they start uniform in ±2.4 / fan-in of their output map, the biases at 0.
     """
@@ -138,8 +136,7 @@ class RBF(keras.layers.Layer):
     """Minus the squared distance from `(batch, features)` to each class's fixed code of ±1 (eq. 7), as logits.
 
     `scale` multiplies the distances (1 in the paper). `cap` is None, or the scaled distance j of eq. 9 at which a class
-    is far enough. What it adds to the softmax cross-entropy, the same for every label, is then a loss of this layer:
-    `log(exp(-j) + sum(exp(logits))) - log(sum(exp(logits)))`.
+    is far enough: `log(exp(-j) + sum(exp(logits))) - log(sum(exp(logits)))` is then a loss of this layer.
     """
 
     def __init__(self, codes, scale=1.0, cap=None, **kwargs):
@@ -169,14 +166,13 @@ def lenet5(input_shape, num_classes, *, cap=None):
     """Build the LeNet-5 of 1998: 60,000 trainable parameters and 340,908 connections.
 
     Args:
-        input_shape: `(32, 32, 1)`, or `(28, 28, 1)`, padded inside. It takes [0, 1], ink bright (`scaling="unit"`), and
-            scales it itself, as published.
+        input_shape: `(32, 32, 1)`, or `(28, 28, 1)`, padded inside; [0, 1] with bright ink (`scaling="unit"`).
         cap: None, or a positive float, the constant j of the paper's criterion (eq. 9), in units of the logits: classes
             that are much farther than j are not pushed farther.
     Source: Sec. II.B; start of the weights from sec. II.C and appendix A.
-    Departs: the code pictures are our own drawing, and random beyond 10 classes. Without `cap` softmax cross-entropy is
-        the paper's criterion but for its constant. The distances, 84 to 336 at first, are multiplied by 0.1, so that
-        the softmax starts within reach of a gradient. Biases start at 0. The paper's steps were second-order.
+    Departs: the code pictures are our own, and random beyond 10 classes. Without `cap` softmax cross-entropy is the
+        paper's criterion but for its constant. The distances, 84 to 336 at first, are multiplied by 0.1, to start
+        within reach of a gradient. Biases start at 0. The paper's steps were second-order.
     """
     if tuple(input_shape) not in {(28, 28, 1), (32, 32, 1)}:
         raise ValueError(

@@ -24,13 +24,12 @@ def caffe_quick(
     Args:
         activation, kernel_initializer: Names that Keras knows: after each convolution, and of all weights' start.
         pool_size: Integer, side of the pooling windows in pixels, 2 apart: 3 overlaps as published, 2 does not.
-        batch_norm: Whether each convolution is batch-normalised before its activation, and then has no bias.
-        lrn: Whether local response normalisation follows the first two activations, as in AlexNet.
+        batch_norm, lrn: Whether each convolution is batch-normalised before its activation, and then has no bias;
+            whether local response normalisation follows the first two activations, as in AlexNet.
         dropout_rate: Float in [0, 1), applied to the input of both dense layers.
     Source: BVLC/caffe, examples/cifar10/cifar10_quick_train_test.prototxt, after cuda-convnet.
-    Departs: the mean image is not subtracted. He's start of the weights replaces Caffe's hand-set Gaussians (standard
-        deviations from 0.0001 to 0.1), which fit one net, one activation and one schedule: here these are varied.
-        The first pooling follows the ReLU, not the other way round: the same function for any increasing activation.
+    Departs: the mean image is not subtracted; He's start of the weights replaces hand-set Gaussians, which fit one
+        activation and schedule; the first pooling follows the ReLU: the same function for any increasing activation.
     """
     require_size("caffe_quick", input_shape, 8)
     x = pixels = keras.Input(input_shape, name="pixels")

@@ -39,10 +39,7 @@ def get_builder(name):
 
 
 def create_model(name, input_shape, num_classes, **model_args):
-    """Build a registered model: `create_model("mlp", (28, 28, 1), 10, units=[128])`.
-
-    A ValueError says what is possible if one of them is not, or what is missing if the network cannot be trained.
-    """
+    """Build a registered model, or raise a ValueError: `create_model("mlp", (28, 28, 1), 10, units=[128])`."""
     check_args(name, model_args)
     _check_problem(input_shape, num_classes)
     try:
@@ -102,7 +99,7 @@ def _check_problem(input_shape, num_classes):
     positive = len(sides) == 3 and all(isinstance(side, Integral) and side > 0 for side in sides)
     if not positive or math.prod(map(int, sides)) > MOST_VALUES:
         wanted = "input_shape=(height, width, channels), three positive integers without the batch axis"
-        raise ValueError(f"Expected {wanted}, at most {MOST_VALUES:,} values. Received: input_shape={input_shape!r}.")
+        raise ValueError(f"Expected {wanted}, at most {MOST_VALUES:,} values. Received: {input_shape=}.")
     if not isinstance(num_classes, Integral) or not 2 <= num_classes <= MOST_CLASSES:
         raise ValueError(f"Expected num_classes from 2 to {MOST_CLASSES:,}, an integer. Received: {num_classes!r}.")
 
@@ -116,9 +113,7 @@ def _check_network(network, name, input_shape, num_classes):
     if not isinstance(network, keras.Model):
         refuse("return a keras.Model", f"{network!r:.80}", "End with `return keras.Model(inputs, logits)`.")
     if network.compiled:
-        way = "Leave its compile() out: the run's config says optimizer and loss."
-        refuse("return an uncompiled model", "a compiled one", way)
-
+        refuse("return an uncompiled model", "a compiled one", "Leave compile() out: the run's config compiles.")
     inputs, wanted = getattr(network, "inputs", None) or [], (None, *input_shape)
     seen = inputs[0].shape if len(inputs) == 1 else ()
     fits = len(seen) == 4 and all(own in (None, side) for own, side in zip(seen, wanted, strict=True))
@@ -132,8 +127,7 @@ def _check_network(network, name, input_shape, num_classes):
     last = network.outputs[0]._keras_history.operation
     squashing = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
     if squashing in {"softmax", "sigmoid"}:
-        way = "Leave that activation out: the loss applies the softmax."
-        refuse("return logits", f"{squashing} in its last layer, '{last.name}'", way)
+        refuse("return logits", f"{squashing} in '{last.name}'", "Leave it out: the loss applies the softmax.")
     if not network.trainable_weights:
         refuse("have weights to train", "none that are trainable", "Set `trainable = True` on a layer.")
 

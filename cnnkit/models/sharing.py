@@ -1,7 +1,6 @@
 """Four networks, each of which knows more of what pictures are: what a convolutional network is measured against.
 
-`softmax` and `mlp` do not know which pixels are neighbours. In `local_net` and `conv_net` a unit sees a window, 5×5
-pixels 2 apart, then 3×3 places 2 apart, with weights of its own or with those of all units of its map.
+In `local_net` and `conv_net` a unit sees a window, 5×5, then 3×3, 2 apart, with weights of its own or its map's.
 Source: LeCun 1989, "Generalization and network design strategies". Departs: ReLU, He's start and softmax cross-entropy.
 """
 
@@ -17,8 +16,7 @@ from cnnkit.models.registry import register, require_size
 class LocallyConnected2D(keras.layers.Layer):
     """A convolution ('valid') whose every place has kernels and biases of its own. Keras had one up to version 2.
 
-    The arguments are those of `Conv2D`, integers for both sides, the shapes too: `(batch, height, width, channels)`
-    -> `(batch, (height - kernel_size) // strides + 1, ..., filters)`. A place's fan-in is that of a convolution.
+    Arguments and shapes are those of `Conv2D`, with one integer for both sides. A place's fan-in is a convolution's.
     """
 
     def __init__(self, filters, kernel_size, strides=1, activation=None, kernel_initializer="he_normal", **kwargs):

@@ -3,11 +3,11 @@
 Every function that draws does so on the Axes `ax`, or on a figure of its own when `ax` is None, and returns the Axes.
 """
 
-from cnnkit.plots.pictures import plot_confusion, plot_images
+from cnnkit.plots.pictures import draw_grid, plot_confusion, plot_images
 from cnnkit.plots.runs import plot_curves, plot_heatmap, plot_intervals, plot_sweep
 from cnnkit.plots.saving import hash_rows, mark_profile, read_provenance, save_figure
 from cnnkit.plots.words import count_verdicts, markdown_table, readable, tell_effect, tell_verdicts, terminal_table
 
-__all__ = ["plot_confusion", "plot_curves", "plot_heatmap", "plot_images", "plot_intervals", "plot_sweep"]
-__all__ += ["hash_rows", "mark_profile", "read_provenance", "save_figure"]
+__all__ = ["draw_grid", "plot_confusion", "plot_curves", "plot_heatmap", "plot_images", "plot_intervals"]
+__all__ += ["plot_sweep", "hash_rows", "mark_profile", "read_provenance", "save_figure"]
 __all__ += ["count_verdicts", "markdown_table", "readable", "tell_effect", "tell_verdicts", "terminal_table"]

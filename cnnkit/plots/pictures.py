@@ -3,6 +3,7 @@
 import numpy as np
 import seaborn as sns
 from matplotlib.colors import ListedColormap
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import confusion_matrix
 
@@ -12,18 +13,13 @@ from cnnkit.plots.style import GREY, add_caption, new_axes
 def plot_confusion(y_true, y_pred, class_names, *, ax=None):
     """Plot which class is taken for which, with the diagonal in grey so that the errors stand out.
 
-    Args:
-        y_true, y_pred: Integer arrays `(n,)`, the classes and the predicted ones.
-        class_names: Sequence of `num_classes` strings. Above 20 classes the counts are not written out.
-    Raises:
-        ValueError: If the arrays differ in shape, are not one-dimensional, or hold a label without a name.
+    `y_true, y_pred` are integer arrays `(n,)`, the classes and the predicted ones, `class_names` a sequence of strings;
+    above 20 the counts are not written out. Another shape, or a label without a name, is a ValueError.
     """
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     if y_true.ndim != 1 or y_true.shape != y_pred.shape or not y_true.size:
-        raise ValueError(
-            f"Expected two arrays of class numbers of one shape (n,). Received: {y_true.shape} and {y_pred.shape}. "
-            "Turn logits into classes with logits.argmax(axis=-1)."
-        )
+        received = f"{y_true.shape} and {y_pred.shape}. Turn logits into classes with logits.argmax(axis=-1)"
+        raise ValueError(f"Expected two arrays of class numbers of one shape (n,). Received: {received}.")
     classes = len(class_names)
     if outside := sorted({*y_true.tolist(), *y_pred.tolist()} - {*range(classes)}):
         raise ValueError(f"Expected classes 0 to {classes - 1}, one a name. Received: {outside[:5]}.")
@@ -52,26 +48,20 @@ def plot_images(images, *, titles=None, columns=8, ax=None):
     Args:
         images: Array `(n, height, width)` or `(n, height, width, 1 or 3)`, or a list of such images of any sizes;
             uint8, or float in [0, 1]. Other floats (weights, features) share one scale, which the caption gives: grey
-            ones from blue over white at zero to red, RGB ones with zero as mid-grey. A first layer's kernels are
-            `kernel.transpose(3, 0, 1, 2)`.
+            ones from blue over white at zero to red, RGB ones with zero as mid-grey. Else it is a ValueError.
         titles: Sequence of n strings above the images.
         columns: Integer, images a row.
-    Raises:
-        ValueError: If a shape is no image's, a value is not finite, or there are not as many titles as images.
     """
     if not 1 <= len(images) <= 256 or (titles is not None and len(titles) != len(images)):
-        raise ValueError(
-            f"Expected 1 to 256 images and no titles or one for each. Received: {len(images)} images and "
-            f"{'no' if titles is None else len(titles)} titles. Pass a part, such as images[:64]."
-        )
+        received = f"{len(images)} images and {'no' if titles is None else len(titles)} titles"
+        way = "Pass a part, such as images[:64]."
+        raise ValueError(f"Expected 1 to 256 images and no titles or one for each. Received: {received}. {way}")
     images = [image[..., None] if image.ndim == 2 else image for image in map(np.asarray, images)]
     for image in images:
         finite = bool(np.isfinite(image).all())
         if image.ndim != 3 or image.shape[-1] not in (1, 3) or not image.size or not finite:
-            raise ValueError(
-                "Expected finite images (height, width), (height, width, 1) or (height, width, 3). Received: "
-                f"shape {image.shape}, finite: {finite}. Show one channel at a time."
-            )
+            received = f"shape {image.shape}, finite: {finite}. Show one channel at a time"
+            raise ValueError(f"Expected finite images (height, width[, 1 or 3]). Received: {received}.")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     # In units of a cell's width: the longer side of every image is 1.
@@ -98,4 +88,25 @@ def plot_images(images, *, titles=None, columns=8, ax=None):
     if limit is not None:
         place, grey = (columns * across / 2 - 0.04, bottom + 0.06), {"fontsize": 8, "color": GREY}
         ax.text(*place, f"scale −{limit:.3g} to {limit:.3g}", ha="center", va="top", **grey)
+    return ax
+
+
+def draw_grid(ax, values, title="", tints=None, strong=None):
+    """Draw a 2-D array on Axes `ax` as squares with their numbers, NaN as a blank.
+
+    `tints` are places in the colorblind palette, -1 for grey; squares where `strong` is true stand out.
+    """
+    palette = sns.color_palette("colorblind")
+    for (row, column), value in np.ndenumerate(values):
+        tint = -1 if tints is None else tints[row][column]
+        stands_out = strong is not None and strong[row][column]
+        colour = "0.93" if tint < 0 else sns.light_palette(palette[tint], 10)[6 if stands_out else 3]
+        ax.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, edgecolor="white", linewidth=2))
+        number = "" if np.isnan(value) else f"{value:.3g}".replace("-", "−")
+        words = {"ha": "center", "va": "center", "fontsize": 11, "weight": "bold" if stands_out else "normal"}
+        ax.text(column + 0.5, row + 0.5, number, **words)
+    rows, columns = np.shape(values)
+    ax.set(xlim=(-0.05, columns + 0.05), ylim=(rows + 0.05, -0.05), aspect="equal")
+    ax.set_title(title, fontsize=10)
+    ax.axis("off")
     return ax

@@ -1,17 +1,15 @@
 """Figures of runs: learning curves, sweeps, heat maps and intervals.
 
-Lines are means over seeds. Bands are 95% Student-t intervals from five seeds on, because a percentile bootstrap of few
-covers 76% where it says 95%, and their range below that; none leaves what is possible: an accuracy's ends at 0 and
-100%, a loss's at the lowest run. Up to twenty single runs are drawn as well. A run that diverged, or that a Boolean
-column `collapsed` marks, is a cross at the edge and no part of a mean: never a silent gap, and never a band over all.
-Failed runs are left out and counted.
+Lines are means over seeds. Bands are 95% Student-t intervals from five seeds on (a bootstrap of few covers 76%), and
+their range below that; none leaves what is possible: an accuracy's ends at 0 and 100%, a loss's at the lowest run. Up
+to twenty single runs are drawn as well. A run that diverged, or that a Boolean column `collapsed` marks, is a cross at
+the edge and no part of a mean: never a silent gap. Failed runs are left out and counted.
 
 `hue` is a column's name: one colour, marker and line a value; None takes all runs as seeds of one setting. A ValueError
 names a missing column, or the point where two runs of one group differ in more than their `seed`.
 """
 
 import numpy as np
-import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from pandas.api.types import is_numeric_dtype
@@ -24,19 +22,16 @@ from cnnkit.plots.words import BAND_RUNS, POINT_RUNS, tell_band, tell_interval, 
 def plot_curves(history, *, metric="accuracy", hue=None, ax=None):
     """Plot a metric over the epochs: training dashed, validation solid; a cross where a run ended early.
 
-    Args:
-        history: DataFrame of one line a run and epoch: `run_id, epoch` and the metric's columns. For `hue`, add the
-            column first: `history.merge(runs[["run_id", "optimizer"]])`.
-        metric: `"accuracy"` or `"loss"` for `train_` and `val_` together, or a column, as `"val_loss"`, for it alone.
+    `history` is a DataFrame of one line a run and epoch: `run_id, epoch`, the metric's columns and `hue`'s. `metric` is
+    `"accuracy"` or `"loss"` for `train_` and `val_` together, or a column, as `"val_loss"`, for it alone.
     """
     splits = ["train", "val"] if f"val_{metric}" in history else [""]
     columns = [f"{split}_{metric}".strip("_") for split in splits]
-    history = style.check_frame(history, "run_id", "epoch", *columns, hue=hue)
-    _check_seeds(history, "epoch", hue)
+    history = _check_seeds(style.check_frame(history, "run_id", "epoch", *columns, hue=hue), "epoch", hue)
     ax = style.new_axes(ax)
     parts, counts, crosses = style.groups(history, hue), [], []
     for part, look in parts.values():
-        sound = part[~_is_collapsed(part)]
+        sound = part[~part["collapsed"].eq(True)]
         counts.append(sound["run_id"].nunique())
         crosses.append((look["color"], _ends(part, columns[-1])))
         solid = look | {"markevery": 1 + part["epoch"].nunique() // 12} | ({"linestyle": "-"} if splits[0] else {})
@@ -60,33 +55,23 @@ def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=Tru
     """Plot a metric against a swept setting.
 
     Args:
-        runs: DataFrame of one line a run.
-        x, y: Column names of the setting, a number, and of the metric.
-        log_x: Boolean, whether x is shown on a logarithmic axis.
+        runs: DataFrame of one line a run, with the columns `x`, a number, and `y`, the metric.
         error: Boolean. True draws what an accuracy leaves, 1 - accuracy in %, on a logarithmic axis, where 98 and 99%
             are as far apart as 80 and 90%; no error at all is drawn at half of the smallest one.
         chosen: Dict of a value of `hue` (None without one) to the x that was chosen: its mean gets a ring.
     """
     runs = style.check_frame(runs, x, y, hue=hue)
     if not is_numeric_dtype(runs[x]) or (log_x and not (runs[x] > 0).all()):
-        raise ValueError(
-            f"Expected numbers in {x}, above 0 on a logarithmic axis. Received: {x}={runs[x].min()}. Pass log_x=False, "
-            "or compare names with plot_intervals."
-        )
+        way = "Pass log_x=False, or compare names with plot_intervals."
+        raise ValueError(f"Expected numbers in {x}, positive or no log_x. Received: {x}={runs[x].min()}. {way}")
     if error and not style.is_accuracy(y):
         raise ValueError(f"Expected an accuracy, to draw its error. Received: {y!r}. Leave error out.")
-    finished = _finished(runs, y)
-    _check_seeds(finished, x, hue)
-    least = -np.inf
+    finished, least = _finished(runs, y, x, hue), -np.inf
     if error:
         finished[y] = 1 - finished[y]
         least = finished.loc[finished[y] > 0, y].min() / 2 if (finished[y] > 0).any() else 0.001
     parts, counts, crosses = style.groups(finished, hue), [], []
     rings = {style.nice(group): place for group, place in (chosen or {}).items()}
-    for group, place in rings.items():
-        if group not in parts or not np.isclose(parts[group][0][x], place).any():
-            there = ", ".join(parts)
-            raise ValueError(f"Expected runs of {group} at the chosen {x}={place}. Received: runs of {there}.")
     ax = style.new_axes(ax)
     if error:
         ax.set_yscale("log")
@@ -118,13 +103,11 @@ def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=Tru
 def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
     """Plot the mean of a metric over two settings as an annotated table, with its range; brighter is better.
 
-    Args:
-        runs: DataFrame of one line a run. A cell's mean leaves diverged and collapsed runs out and counts them: `×1`.
-        x, y, values: Column names of the settings across and upwards, and of the metric.
+    `x, y, values` are columns of `runs`, one line a run: the settings across and upwards, and the metric. A cell's mean
+    leaves diverged and collapsed runs out and counts them: `×1`.
     """
     runs = style.check_frame(runs, x, y, values)
-    finished = _finished(runs, values)
-    _check_seeds(finished, x, y)
+    finished = _finished(runs, values, x, y)
     finished[values] = finished[values].where(~finished["lost"]) * style.shown_scale(values)
     cells = finished.groupby([y, x], dropna=False).agg(
         mean=(values, "mean"), low=(values, "min"), high=(values, "max"), n=(values, "count"), lost=("lost", "sum")
@@ -156,14 +139,12 @@ def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", reference=Non
     """Plot one line an arm: its mean or effect, its interval and its n, also in figures at the right.
 
     Args:
-        summary: DataFrame with the columns `y`, `x`, `low`, `high`, `n`, drawn from top to bottom: of
+        summary: DataFrame with `low`, `high`, `n` and the columns `y`, the arm, and `x`, the value: of
             `store.summarise`, or lines of `claims.csv`, whose `margin` is then shaded around the reference.
-        y, x: Column names of the arm and of the value: `"mean"`, or `"effect"` of a claim.
         metric: String, the metric that was summarised; gives the axis its name and unit.
         reference: Float, drawn as a line: 0 for differences, which are then labelled as such.
-        runs: DataFrame of what was summarised, one line a run with the columns `y` and `metric`: an arm of fewer than
-            five has their range for its interval, up to twenty are small points below it, and diverged and collapsed
-            ones are counted at the edge: `×2`. Without it every interval is the summary's.
+        runs: DataFrame of what was summarised, one line a run: drawn as small points, diverged and collapsed ones
+            counted at the edge: `×2`. Without it every interval is the summary's, however few its runs.
     """
     summary = style.check_frame(summary, y, x, "low", "high", "n").reset_index(drop=True)
     ax = style.new_axes(ax, 7.2, 1.3 + (0.36 if runs is None else 0.46) * len(summary))
@@ -174,8 +155,15 @@ def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", reference=Non
         runs = runs[runs[y].isin(summary[y])]
         finished, told = _finished(runs, metric), [tell_band(summary["n"], metric, "points")]
         summary, lost = _bound(summary, finished[~finished["lost"]], y, metric), tell_lost(runs, finished["lost"].sum())
+        worse, side = (0.99, "right") if "loss" in metric else (0.01, "left")
+        place = {"transform": ax.get_yaxis_transform(), "ha": side, "va": "center"}
         for row, arm in summary[y].items():
-            _draw_points(ax, finished[finished[y] == arm], metric, row + 0.27, colour)
+            part, height = finished[finished[y] == arm], row + 0.27
+            values = part.loc[~part["lost"], metric] * scale
+            if len(values) <= POINT_RUNS:
+                ax.plot(values, np.full(len(values), height), "o", color=colour, ms=3, mew=0, alpha=0.55)
+            if count := part["lost"].sum():
+                ax.text(worse, height, f"×{count}", color=colour, weight="bold", fontsize="small", **place)
     middle, low, high = (summary[name] * scale for name in (x, "low", "high"))
     bars = np.nan_to_num([middle - low, high - middle]).clip(min=0)  # n = 1, or all runs alike: a point, no bar
     ax.errorbar(middle, summary.index, xerr=bars, fmt="o", color=colour, mec="w", mew=0.7, capsize=3, markersize=6)
@@ -199,33 +187,26 @@ def plot_intervals(summary, *, y, x="mean", metric="val_accuracy", reference=Non
 
 
 def _check_seeds(runs, *by):
-    """A band over seeds must not hide that something else varied as well."""
-    by = [name for name in by if name is not None]
-    twice = runs[runs.duplicated([*by, "seed"])] if "seed" in runs else runs[:0]
-    if not twice.empty:
-        where = ", ".join(f"{name}={twice.iloc[0][name]}" for name in (*by, "seed"))
-        raise ValueError(
-            f"Expected runs that differ only in their seed. Received: two runs with {where}. "
-            "Select one value of the settings that differ, or give one as hue."
-        )
+    """Return the runs: a band over seeds must not hide that something else varied as well."""
+    by = [name for name in (*by, "seed") if name is not None]
+    if "seed" in runs and by[1:] and runs.duplicated(by).any():
+        where = ", ".join(f"{name}={value}" for name, value in runs.loc[runs.duplicated(by), by].iloc[0].items())
+        way = "Select one value of the settings that differ, or give one as hue."
+        raise ValueError(f"Expected runs that differ only in their seed. Received: two runs with {where}. {way}")
+    return runs
 
 
-def _is_collapsed(frame):
-    return frame["collapsed"].eq(True) if "collapsed" in frame else pd.Series(False, index=frame.index)
-
-
-def _finished(runs, metric):
+def _finished(runs, metric, *by):
     """Return a copy of the runs that did not fail, whose column `lost` says which diverged or collapsed."""
-    status = runs["status"] if "status" in runs else pd.Series("completed", index=runs.index)
-    lost = ~np.isfinite(runs[metric]) | (status == "diverged") | _is_collapsed(runs)
-    return runs.assign(lost=lost)[status != "failed"]
+    lost = ~np.isfinite(runs[metric]) | (runs["status"] == "diverged") | runs["collapsed"].eq(True)
+    return _check_seeds(runs.assign(lost=lost)[runs["status"] != "failed"], *by)
 
 
 def _ends(history, column):
     """Return the last sound epoch of every run that collapsed, or stopped before the longest one of its group."""
     sound = history["epoch"].where(np.isfinite(history[column])).groupby(history["run_id"]).max()
-    early = sound.isna() | (sound < history["epoch"].max()) | _is_collapsed(history).groupby(history["run_id"]).any()
-    return sound[early].fillna(history["epoch"].min())
+    collapsed = history["collapsed"].eq(True).groupby(history["run_id"]).any()
+    return sound[sound.isna() | (sound < history["epoch"].max()) | collapsed].fillna(history["epoch"].min())
 
 
 def _bound(summary, runs, by, metric):
@@ -247,17 +228,6 @@ def _draw_mean(ax, frame, x, y, look, least=-np.inf):
     ax.plot(means.index, means["mean"], **look)
     ax.fill_between(means.index, means["low"], means["high"], color=look["color"], alpha=0.14, linewidth=0)
     return means
-
-
-def _draw_points(ax, runs, metric, height, color):
-    """Draw an arm's single runs as points, and count the lost ones at the worse edge."""
-    values, lost = runs.loc[~runs["lost"], metric] * style.shown_scale(metric), runs["lost"].sum()
-    if len(values) <= POINT_RUNS:
-        ax.plot(values, np.full(len(values), height), "o", color=color, ms=3, mew=0, alpha=0.55)
-    if lost:
-        edge, side = (0.99, "right") if "loss" in metric else (0.01, "left")
-        place = {"transform": ax.get_yaxis_transform(), "ha": side, "va": "center"}
-        ax.text(edge, height, f"×{lost}", color=color, weight="bold", fontsize="small", **place)
 
 
 def _finish_lines(ax, metric, crosses, error=False):

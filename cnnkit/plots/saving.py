@@ -17,8 +17,6 @@ ORIGIN = {"experiment": str, "runs": int, "rows_sha256": str, "commit": str, "cn
 
 def mark_profile(figure, profile):
     """Say on a figure (or an Axes' figure) of the profile `"smoke"` that it is one; leave those of `"full"` alone."""
-    if profile not in ("smoke", "full"):
-        raise ValueError(f"Expected the profile smoke or full. Received: {profile!r}.")
     if profile == "smoke":
         figure = figure.get_figure(root=True)
         if figure.get_layout_engine() is None:  # else the words would stand on the axis label
@@ -30,12 +28,8 @@ def mark_profile(figure, profile):
 def save_figure(figure, path, *, experiment, rows):
     """Write a figure as PNG (150 dpi, atomically) that carries where it came from; the same rows give the same bytes.
 
-    Args:
-        figure: Figure, or an Axes of it.
-        experiment: String, the experiment whose runs it shows.
-        rows: DataFrame of these runs, with `run_id` and `commit`; a ValueError if it is empty or lacks one.
-    Returns:
-        `pathlib.Path` of the PNG.
+    `figure` may be an Axes of it, `rows` is a DataFrame of the runs of `experiment` that it shows, with `run_id` and
+    `commit`; a ValueError if it is empty or lacks one. Returns the `pathlib.Path` of the PNG.
     """
     check_frame(rows, "run_id", "commit")
     commits = " ".join(sorted(set(rows["commit"].dropna().astype(str))))
@@ -60,8 +54,7 @@ def hash_rows(rows):
 def read_provenance(path):
     """Return what `save_figure` wrote into a PNG: `experiment, runs, rows_sha256, commit, cnnkit`.
 
-    Signs that a terminal would obey are replaced by "?": anybody can write into a picture. A ValueError says that the
-    file is no PNG or carries no provenance, an OSError that it cannot be read.
+    Signs that a terminal would obey become "?". Without provenance it is a ValueError, unreadable an OSError.
     """
     with open(path, "rb") as file:
         try:
@@ -70,10 +63,8 @@ def read_provenance(path):
             if [type(origin[name]) for name in ORIGIN] != [*ORIGIN.values()]:
                 raise TypeError
         except Exception:  # Pillow has no common one: what others made may claim gigapixels or be anything
-            raise ValueError(
-                f"Expected a PNG written by cnnkit.plots.save_figure. Received: {_printable(str(path))}, which carries "
-                "no provenance. Make it again with save_figure."
-            ) from None
+            received = f"{_printable(str(path))}, which carries no provenance. Make it again with save_figure"
+            raise ValueError(f"Expected a PNG written by cnnkit.plots.save_figure. Received: {received}.") from None
     return {name: _printable(origin[name]) if kind is str else origin[name] for name, kind in ORIGIN.items()}
 
 

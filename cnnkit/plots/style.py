@@ -20,15 +20,15 @@ def new_axes(ax, width=6.4, height=4.0):
 
 
 def check_frame(frame, *columns, hue=None):
-    """Return the frame sorted by run, so that the same rows draw the same picture; raise if a column is missing."""
+    """Return the frame sorted by run, so that the same rows draw the same picture, with `status` and `collapsed`."""
     missing = [name for name in (*columns, hue) if name is not None and name not in frame]
     if missing or frame.empty:
-        raise ValueError(
-            f"Expected lines with the columns {', '.join(columns)}. Received: {len(frame)} lines"
-            + (f" without {', '.join(missing)}; there are {', '.join(map(str, frame.columns))}." if missing else ".")
-            + " Read runs with store.read_runs; a history gets a setting by history.merge(runs[['run_id', ...]])."
-        )
+        received = f"{len(frame)} lines" + f" without {', '.join(missing)}" * bool(missing)
+        way = "Read runs with store.read_runs; a history gets a setting by history.merge(runs[['run_id', ...]])."
+        raise ValueError(f"Expected lines with the columns {', '.join(columns)}. Received: {received}. {way}")
     order = [name for name in ("run_id", "epoch") if name in frame]
+    defaults = {"status": "completed", "collapsed": False}
+    frame = frame.assign(**{name: value for name, value in defaults.items() if name not in frame})
     return frame.sort_values(order) if order else frame
 
 

@@ -15,10 +15,9 @@ COMPUTED = ("TRUE", "FALSE", "CONDITIONAL")  # verdicts of facts; the others are
 
 
 def readable(table):
-    """Return a frame of strings: accuracies in %, `mean, low, high` as one column `mean ± half width`.
+    """Return a frame of padded strings: accuracies in %, `mean, low, high` as one column `mean ± half width`.
 
-    `table.attrs["metric"]` names what was averaged, as `store.summarise` leaves it. Numbers are padded, to read well in
-    a column that is set to the left.
+    `table.attrs["metric"]` names what was averaged, as `store.summarise` leaves it.
     """
     metric, columns = table.attrs.get("metric", "mean"), {}
     for name in table.columns:
@@ -50,8 +49,7 @@ def markdown_table(table):
 def tell_effect(verdict):
     """Return what stands behind a verdict, a line of `claims.csv` as a dict; `""` if nothing was measured.
 
-    Such as `"+0.12 pp [−0.05, 0.29], n = 8, margin 0.2, q = 0.003; 1 of 16 runs collapsed; n = 14 would decide"`, where
-    pp are percentage points.
+    Such as `"+0.12 pp [−0.05, 0.29], n = 8, margin 0.2, q = 0.003; 1 of 16 runs collapsed"` (pp: percentage points).
     """
     effect, unit, collapsed = verdict["effect"], verdict["unit"], verdict.get("collapsed")
     words = [f"{collapsed} runs collapsed"] if isinstance(collapsed, str) and not collapsed.startswith("0 ") else []
@@ -114,7 +112,7 @@ def tell_band(counts, metric, single):
 
 def tell_lost(runs, lost):
     """Say how many runs count for no mean, marked by a cross, and how many failed, or nothing."""
-    failed = (runs["status"] == "failed").sum() if "status" in runs else 0
+    failed = (runs["status"] == "failed").sum()
     words = [f"× {lost} of {len(runs)} runs diverged or collapsed, not in the mean"] * bool(lost)
     return "; ".join(words + [f"{failed} of {len(runs)} runs failed, left out"] * bool(failed))
 

@@ -46,26 +46,13 @@ from sklearn.datasets import load_sample_image
 from cnnkit import from_scratch as fs
 from cnnkit.course import list_facts
 from cnnkit.evidence import fact
+from cnnkit.plots import draw_grid
 
 COLOURS = sns.color_palette("colorblind")
 BLUE, ORANGE, GREEN, RED = COLOURS[:4]
 plt.rcParams["figure.dpi"] = 110
 pd.set_option("display.max_colwidth", None)
 rng = np.random.default_rng(1)
-
-
-def draw_grid(ax, values, title="", colours=None):
-    """Draw a table of numbers as squares; `colours` has a colour for each, grey where None; NaN is a blank."""
-    for (row, column), value in np.ndenumerate(values):
-        colour = None if colours is None else colours[row][column]
-        face = "0.93" if colour is None else sns.light_palette(colour, 10)[3]
-        ax.add_patch(Rectangle((column, row), 1, 1, facecolor=face, edgecolor="white", linewidth=2))
-        text = "" if np.isnan(value) else f"{value:.3g}".replace("-", "−")
-        ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=10)
-    rows, columns = np.shape(values)
-    ax.set(xlim=(-0.05, columns + 0.05), ylim=(rows + 0.05, -0.05), aspect="equal")
-    ax.set_title(title, fontsize=10)
-    ax.axis("off")
 
 
 def draw_text(ax, text, size=16):
@@ -105,14 +92,16 @@ for line, (p, q) in zip(axes, steps, strict=True):
     for place in itertools.product(range(3), range(3)):  # all places up to this one, in reading order
         if place <= (p, q):
             y[place] = (x[place[0] : place[0] + 3, place[1] : place[1] + 3] * w).sum()
-    seen = [[BLUE if p <= row < p + 3 and q <= column < q + 3 else None for column in range(5)] for row in range(5)]
-    now = [[GREEN if (row, column) == (p, q) else None for column in range(3)] for row in range(3)]
+    seen = np.full((5, 5), -1)
+    seen[p : p + 3, q : q + 3] = 0
+    now = np.full((3, 3), -1)
+    now[p, q] = 2
     products = x[p : p + 3, q : q + 3] * w
     draw_grid(line[0], x, "picture and window", seen)
     draw_text(line[1], "×")
-    draw_grid(line[2], w, "kernel", [[ORANGE] * 3] * 3)
+    draw_grid(line[2], w, "kernel", np.ones((3, 3), int))
     draw_text(line[3], "=")
-    draw_grid(line[4], products, "products", [[BLUE] * 3] * 3)
+    draw_grid(line[4], products, "products", np.zeros((3, 3), int))
     draw_text(line[5], "add up")
     line[5].texts[0].set_fontsize(8)
     draw_text(line[6], f"{products.sum():g}", 18)
@@ -275,7 +264,7 @@ KERNELS = {
 }
 fig, axes = plt.subplots(1, 4, figsize=(9.2, 2.4), layout="constrained")
 for ax, (name, kernel) in zip(axes, KERNELS.items(), strict=True):
-    draw_grid(ax, kernel, name, [[ORANGE if value > 0 else BLUE if value < 0 else None for value in r] for r in kernel])
+    draw_grid(ax, kernel, name, np.select([kernel > 0, kernel < 0], [1, 0], -1))
 plt.show()
 
 sums = {name: {"sum of all": k.sum(), "centre": k[len(k) // 2, len(k) // 2]} for name, k in KERNELS.items()}
@@ -484,7 +473,7 @@ for ax, values, title in (
     (axes[2], convolved, "convolution"),
     (axes[3], correlated, "cross-correlation"),
 ):
-    draw_grid(ax, values, title, [[ORANGE if value else None for value in row] for row in values])
+    draw_grid(ax, values, title, np.where(values, 1, -1))
 plt.show()
 
 # %% [markdown]
@@ -716,18 +705,18 @@ for (p, q), seen in windows.items():
     for f in (0, 1):
         by_pencil[p, q, f] = (seen * filters[..., f]).sum() + biases[f]
 fig, axes = plt.subplots(2, 8, figsize=(9.6, 4), width_ratios=[3, 0.7, 2, 0.7, 2, 1.6, 0.9, 2], layout="constrained")
-window = [[BLUE if row < 2 and column < 2 else None for column in range(3)] for row in range(3)]
+window = [[0, 0, -1], [0, 0, -1], [-1, -1, -1]]
 for channel, line in enumerate(axes):
     products = two[:2, :2, channel] * filters[..., channel, 0]
     draw_grid(line[0], two[..., channel], f"picture, channel {channel}", window)
     draw_text(line[1], "×")
-    draw_grid(line[2], filters[..., channel, 0], "filter 0", [[ORANGE] * 2] * 2)
+    draw_grid(line[2], filters[..., channel, 0], "filter 0", np.ones((2, 2), int))
     draw_text(line[3], "=")
-    draw_grid(line[4], products, "products", [[BLUE] * 2] * 2)
+    draw_grid(line[4], products, "products", np.zeros((2, 2), int))
     draw_text(line[5], f"add up: {products.sum():g}", 9)
     line[6].axis("off")
     draw_grid(line[7], by_pencil[..., channel], f"map {channel} (filter {channel})",
-              [[GREEN if channel == row == column == 0 else None for column in (0, 1)] for row in (0, 1)])  # fmt: skip
+              [[2 if channel == row == column == 0 else -1 for column in (0, 1)] for row in (0, 1)])  # fmt: skip
 sums = [(two[:2, :2, c] * filters[..., c, 0]).sum() for c in (0, 1)]
 told = f"{sums[0]:g} + {sums[1]:g}\n+ bias {biases[0]:g}\n= {by_pencil[0, 0, 0]:g}"
 fig.text(0.77, 0.5, told, ha="center", va="center", fontsize=11)
@@ -967,8 +956,8 @@ def pool(x, size, stride, reduce):
 
 
 x = rng.integers(0, 10, (6, 6)).astype("float64")
-quarters = [[COLOURS[(row // 2 + column // 2) % 2] for column in range(6)] for row in range(6)]
-small = [[COLOURS[(row + column) % 2] for column in range(3)] for row in range(3)]
+quarters = [[(row // 2 + column // 2) % 2 for column in range(6)] for row in range(6)]
+small = [[(row + column) % 2 for column in range(3)] for row in range(3)]
 fig, axes = plt.subplots(1, 5, figsize=(10, 2.9), width_ratios=[6, 3, 3, 4, 1.6], layout="constrained")
 draw_grid(axes[0], x, "6×6 values", quarters)
 draw_grid(axes[1], pool(x, 2, 2, np.max), "max, 2×2\nstride 2", small)
@@ -1093,7 +1082,7 @@ for ax, dilation in zip(axes, (1, 2, 3), strict=True):
         ax,
         holes,
         f"dilation {dilation}\nspans {len(holes)}×{len(holes)}",
-        [[ORANGE if v else None for v in r] for r in holes],
+        np.where(holes, 1, -1),
     )
     theirs = in_keras(layers.Conv2D, grey[:, :, None], w[:, :, None, None], dilation_rate=dilation)[:, :, 0]
     np.testing.assert_allclose(signal.correlate(grey, holes, mode="valid"), theirs, atol=1e-10)
