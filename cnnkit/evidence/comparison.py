@@ -133,9 +133,9 @@ class Plan:
         return [self._verdict(claim, fresh) for claim in self.comparison.claims]
 
     def budget(self):
-        """Return what twice the epochs change for the control arm, or None before these runs are there.
+        """Return what twice the `epochs` change of the control's test accuracy; None before these runs are there.
 
-        A dict: `epochs` of the comparison, `change` of test accuracy with `low` and `high`, and `n`.
+        A dict: `epochs` of the comparison, `change` with `low` and `high`, and `n`.
         """
         if self.of_role("longer").empty or self.missing:
             return None
@@ -218,12 +218,10 @@ class Plan:
 
     def _deviation(self, claim):
         """Return the standard deviation over tuning seeds of the claim's difference, in validation accuracy."""
-        signs = dict.fromkeys(claim.arms, 0)
-        for arm, sign in zip((claim.better, claim.worse, *claim.beside), (1, -1, -1, 1), strict=False):
-            signs[arm] += sign
-        if any(arm in self.comparison.followers or self._rate(arm) is None for arm in signs):
+        if any(arm in self.comparison.followers or self._rate(arm) is None for arm in claim.arms):
             return np.nan
-        return sum(sign * self.scores[arm].loc[self._rate(arm)] for arm, sign in signs.items()).std()
+        scores = [self.scores[arm].loc[self._rate(arm)] for arm in (claim.better, claim.worse, *claim.beside)]
+        return sum(sign * values for sign, values in zip((1, -1, -1, 1), scores, strict=False)).std()
 
     def _most(self):
         share = self.comparison.base.epochs / self.comparison.tuned_with.get("epochs", self.comparison.base.epochs)

@@ -160,10 +160,9 @@ class Findings:
             control = f"{plan.comparison.control}{where}"
             share, images = fresh["test_accuracy"], fresh["test_images"].iloc[0]
             errors = 100 * np.sqrt(share * (1 - share) / images)
-            sentences.append(
-                f"Intervals are over seeds on these {images:,.0f} test images{where}; another test set would move "
-                f"each accuracy by a standard error of {errors.min():.2f} to {errors.max():.2f} points."
-            )
+            error = f"standard error of {errors.min():.2f} to {errors.max():.2f} points"
+            told = f"Intervals are over seeds on these {images:,.0f} test images{where}"
+            sentences.append(f"{told}; another test set would move each accuracy by a {error}.")
             if _levels(plan)["n"].between(2, BAND_RUNS - 1).any():
                 sentences.append(f"Below five seeds{where}, ± reaches to the highest run: a range, no 95% interval.")
             if budget:
@@ -218,19 +217,15 @@ class TrialFindings(Findings):
             self.missing += sorted({*self.trials["run_id"], *self.configs} - {*self.runs["run_id"]})
 
     def gap(self):
-        """Say that it is not all there."""
         return "being measured again: its trials are not all here"
 
     def verdicts(self):
-        """Return the verdicts that are counted from its trials, a list of dicts."""
         return self.experiment.decide(self) if self.experiment.decide and self.complete else []
 
     def table(self):
-        """Return its summary."""
         return self.experiment.tabulate(self)
 
     def figures(self):
-        """Return a dict of file stem to Axes or Figure."""
         return self.experiment.draw(self)
 
 

@@ -36,7 +36,7 @@ SEARCH_SEEDS = {"smoke": (1, 2), "full": (1, 2, 3, 4, 5)}
 
 def run(profile, client, refresh):
     """Every algorithm over the same space, with the same budget, from the same search seeds."""
-    how = {"experiment": "search", "base": BASE[profile], "seeds": TRAINING_SEEDS[profile], "objective": "val_score"}
+    how = {"experiment": "search", "base": BASE[profile], "seeds": TRAINING_SEEDS[profile]}
     how |= {"client": client, "refresh": refresh}
     searches = [(algorithm, seed) for seed in SEARCH_SEEDS[profile] for algorithm in ALGORITHMS]
     tables = [run_search(SPACE, algorithm, BUDGET[profile], seed=seed, **how) for algorithm, seed in searches]
@@ -46,12 +46,9 @@ def run(profile, client, refresh):
 def best_so_far(trials):
     """Return the best validation score of each search after each tenth of the budget."""
     spent = np.linspace(0, trials["spent"].max(), 11).round().astype(int)
-    searches = {
-        search: part.set_index("spent")["best"].reindex(spent, method="ffill")
-        for search, part in trials.groupby(["algorithm", "search_seed"])
-    }
-    best = pd.concat(searches, names=["algorithm", "seed", "epochs"])
-    return best.rename("val_score").reset_index().dropna()
+    best = trials.pivot(index="spent", columns=["algorithm", "search_seed"], values="best").ffill()
+    best = best.reindex(spent, method="ffill").rename_axis(index="epochs", columns=["algorithm", "seed"])
+    return best.unstack().rename("val_score").reset_index().dropna()
 
 
 def plot_settings(trials):

@@ -8,16 +8,13 @@ Before:  0.1 tried twelve rates with three epochs in [0, 1], and showed three de
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
-RECIPE = {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle"}
+RECIPE = {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle", "batch_size": 64, "epochs": 10}
 
 networks = Comparison(
-    RunConfig(dataset="mnist", train_size=10_000, batch_size=64, epochs=10, **RECIPE),
+    RunConfig(dataset="mnist", train_size=10_000, **RECIPE),
     by="network",
     arms={"LeNet-5": {"model": "lenet5_modern"}, "linear layer": {"model": "softmax"}},
-    rates={
-        "LeNet-5": (0.01, 0.02, 0.04, 0.08, 0.16, 0.32),
-        "linear layer": (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08),
-    },
+    rates={"LeNet-5": (0.01, 0.02, 0.04, 0.08, 0.16, 0.32), "linear layer": (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)},
     claims=(
         Claim(
             "lenet-beats-linear",
