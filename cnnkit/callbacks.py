@@ -8,11 +8,10 @@ COLUMNS = {"loss": "train_loss", "accuracy": "train_accuracy", "val_loss": "val_
 
 
 class RunLog(keras.callbacks.Callback):
-    """Keep one line an epoch: metrics, learning rate and the seconds spent training, validation left out.
+    """Keep `lines`, a dict an epoch, and where the optimizer averages weights, the last `weights` themselves.
 
-    After `fit`, `lines` is a list of dicts with `epoch` (from 1), `train_loss` (nats), `train_accuracy` (fraction, both
-    running means over the epoch), `val_loss`, `val_accuracy`, `learning_rate` and `seconds` (cumulative). Where the
-    optimizer keeps a moving average, `weights` are the last weights themselves, as `model.get_weights()` has them.
+    A line is `epoch` (from 1), `train_loss` (nats) and `train_accuracy` (fraction; both running means), `val_loss`,
+    `val_accuracy`, `learning_rate` and `seconds` (of training without validation, cumulative).
     """
 
     def __init__(self):

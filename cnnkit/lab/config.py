@@ -52,9 +52,7 @@ class RunConfig:
     loss: str = "crossentropy"  # of `recipes.LOSSES`
     augmentation: str | None = None  # names of `recipes.AUGMENTATIONS` joined by `+`
     label_smoothing: float = 0.0  # share of the label spread over all classes, in [0, 1)
-    ema: float | None = (
-        None  # momentum in (0, 1) of the moving average of the weights, not statistics, that is evaluated
-    )
+    ema: float | None = None  # momentum in (0, 1) of the moving average of weights (no statistics) that is evaluated
     early_stopping: int | None = None  # epochs without a better `val_loss`: then stop and restore the best weights
     precision: str = "float32"  # or `mixed_bfloat16`
     seed: int = 1  # at least 1: decides split, initial weights, order, augmentation and dropout
@@ -68,7 +66,19 @@ class RunConfig:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name), field.type))
-        _check(self)
+        for name, (is_fine, expected) in VALUES.items():
+            if not is_fine(value := getattr(self, name)):
+                raise ValueError(f"Expected {name} {expected}. Received: {name}={value!r}.")
+        for name, table in NAMES.items():
+            recipes.check_name(name, getattr(self, name), table)
+        for name in self.augmentation.split("+") if self.augmentation is not None else ():
+            recipes.check_name("augmentation", name, recipes.AUGMENTATIONS)
+        if self.label_smoothing and self.loss != "crossentropy":
+            received = f"label_smoothing={self.label_smoothing}, loss={self.loss}"
+            raise ValueError(f"Expected label_smoothing to be 0 but for the loss crossentropy. Received: {received}.")
+        data.check_name(self.dataset)
+        models.check_args(self.model, self.model_args)
+        recipes.check_args(self)
 
     def __hash__(self):
         return hash(self.run_id)
@@ -78,8 +88,8 @@ class RunConfig:
         """The first 12 hex digits of the sha256 of this config's canonical JSON, in which defaults are left out."""
         default = _defaults()
         changed = {name: _canonical(getattr(self, name)) for name in default if getattr(self, name) != default[name]}
-        text = json.dumps(changed | {"defaults": DEFAULTS}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        changed["defaults"] = DEFAULTS
+        return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:12]
 
     def replace(self, **changes):
         """Return a copy with some fields changed."""
@@ -112,9 +122,7 @@ def _plain(name, value, kind):
         return str(value)
     if kind is dict:
         try:
-            if not isinstance(value, dict):
-                raise TypeError("no dict")
-            return json.loads(json.dumps(value, allow_nan=False))
+            return json.loads(json.dumps({**value}, allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
             expected = f"Expected {name} to be a dict of numbers, texts, lists and dicts."
             raise ValueError(f"{expected} Received: {name}={reprlib.repr(value)} ({error}).") from None
@@ -130,20 +138,3 @@ def _canonical(value):
     if not isinstance(value, dict):
         return value
     return json.loads(json.dumps(value), parse_float=lambda t: int(float(t)) if float(t).is_integer() else float(t))
-
-
-def _check(config):
-    """Raise a ValueError if a name is unknown or a value impossible."""
-    for name, (is_fine, expected) in VALUES.items():
-        if not is_fine(value := getattr(config, name)):
-            raise ValueError(f"Expected {name} {expected}. Received: {name}={value!r}.")
-    for name, table in NAMES.items():
-        recipes.check_name(name, getattr(config, name), table)
-    for name in config.augmentation.split("+") if config.augmentation is not None else ():
-        recipes.check_name("augmentation", name, recipes.AUGMENTATIONS)
-    if config.label_smoothing and config.loss != "crossentropy":
-        received = f"label_smoothing={config.label_smoothing}, loss={config.loss}"
-        raise ValueError(f"Expected label_smoothing to be 0 but for the loss crossentropy. Received: {received}.")
-    data.check_name(config.dataset)
-    models.check_args(config.model, config.model_args)
-    recipes.check_args(config)

@@ -7,13 +7,10 @@ import numpy as np
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of the arrays `x` and `y` in an order that is new every epoch and decided by the seed alone.
+    """Batches of the arrays `x` and `y` in an order that is new every epoch and decided by the seed; None keeps theirs.
 
-    `fit(x, y)` on arrays would take the same order in every epoch once `keras.utils.set_random_seed` has been called:
-    Keras 3.15 shuffles by an operation that TensorFlow starts again from the same state each time.
-
-    Without a seed the order is that of the arrays. With the last batch `"drop"` the images of an epoch's order that
-    fill no batch are left out, with `"keep"` they make a smaller one.
+    Images that fill no batch are left out of an epoch, or with the last batch `"keep"` make a smaller one. With arrays,
+    Keras 3.15 takes one order in all epochs: `set_random_seed` starts TensorFlow's shuffling from one state each time.
     """
 
     def __init__(self, x, y, batch_size, seed=None, last_batch="keep"):
@@ -51,16 +48,12 @@ def pipeline(batches):
     import tensorflow as tf
 
     def epoch():
-        for index in range(len(batches) - 1):
-            yield batches[index]
-        last = batches[len(batches) - 1]
-        batches.on_epoch_end()  # now: nobody asks for what comes after the last one
-        yield last
+        batches.on_epoch_end()  # Keras, too, draws before the first epoch
+        yield from map(batches.__getitem__, range(len(batches)))
 
     if batches.numbers is None:
         read = tf.data.Dataset.from_tensor_slices((batches.x, batches.y)).batch(batches.batch_size)
     else:
-        batches.on_epoch_end()  # as Keras does before the first epoch, on every backend
         signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in (batches.x, batches.y))
         read = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
         read = read.apply(tf.data.experimental.assert_cardinality(len(batches)))

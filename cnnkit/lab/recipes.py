@@ -39,11 +39,10 @@ SCHEDULES = {
 
 
 def multiclass_hinge(y_true, y_pred):
-    """Return the sum over the wrong classes of max(0, 1 + score - score of the right class), per image: `(batch,)`.
+    """Return `(batch,)`: the sum over the wrong classes of max(0, 1 + score - score of the right class).
 
-    Args:
-        y_true, y_pred: One-hot labels and scores, both `(batch, num_classes)`.
-    Source: Weston and Watkins 1999; margin 1. Keras' CategoricalHinge keeps only the worst wrong class.
+    Both are `(batch, num_classes)`, one-hot labels and scores. Source: Weston and Watkins 1999, margin 1; Keras'
+    CategoricalHinge keeps only the worst wrong class.
     """
     right = ops.sum(y_true * y_pred, axis=-1, keepdims=True)
     return ops.sum((1.0 - y_true) * ops.relu(1.0 + y_pred - right), axis=-1)
@@ -84,8 +83,7 @@ OPTIMIZER_ARGS = {
     **dict.fromkeys(("momentum", "beta_1", "beta_2", "rho"), SHARE),
     **dict.fromkeys(("epsilon", "clipnorm", "global_clipnorm", "clipvalue", "loss_scale_factor"), POSITIVE),
     **dict.fromkeys(("weight_decay", "initial_accumulator_value", "beta"), NOT_NEGATIVE),
-    **dict.fromkeys(("l1_regularization_strength", "l2_regularization_strength"), NOT_NEGATIVE),
-    "l2_shrinkage_regularization_strength": NOT_NEGATIVE,
+    **dict.fromkeys((f"l{kind}_regularization_strength" for kind in ("1", "2", "2_shrinkage")), NOT_NEGATIVE),
     **dict.fromkeys(("nesterov", "amsgrad", "centered"), SWITCH),
     "gradient_accumulation_steps": (lambda v: isinstance(v, int) and v >= 2, "a whole number >= 2"),
     "learning_rate_power": (lambda v: _is_number(v) and v <= 0, "<= 0"),
@@ -137,11 +135,6 @@ def make_optimizer(config, steps):
     return OPTIMIZERS[config.optimizer](learning_rate=rate, **config.optimizer_args, **average)
 
 
-def make_augmentation(names):
-    """Return a Keras model of the augmentations in `names`, joined by `+` in the order they apply."""
-    return keras.Sequential([AUGMENTATIONS[name]() for name in names.split("+")], name="augmentation")
-
-
 @keras.saving.register_keras_serializable(package="cnnkit")
 class Scaling(keras.layers.Layer):
     """Multiply each channel by its `scale`, add its `offset`: weights, as one traced step serves all seeds' splits."""
@@ -165,10 +158,7 @@ SCALINGS = {
 
 
 def make_scaling(name, means, deviations):
-    """Return the built layer of a scaling, or None where pictures stay as they are.
-
-    `means` and `deviations` are float arrays `(channels,)` of the training images in [0, 1].
-    """
+    """Return the built layer of a scaling, None for "unit"; both arrays `(channels,)`, of training images in [0, 1]."""
     if SCALINGS[name] is None:
         return None
     layer = Scaling(dtype="float32", name="scaling")

@@ -1,8 +1,7 @@
 """Search: keras-tuner proposes, Dask runs, the store remembers.
 
-Only keras-tuner's oracles are used: this process asks them for trials, tells them scores, and trains through
-`sweeps.run_all`. Their own files are never read back: a search that was stopped is asked the same questions again, and
-the runs it had finished answer from the store.
+Only keras-tuner's oracles are used, and their own files never read back: a search that was stopped asks them the same
+again, and the runs it had finished answer from the store.
 """
 
 import contextlib
@@ -25,10 +24,7 @@ from cnnkit.lab import sweeps, training
 from cnnkit.lab.config import RunConfig
 
 ALGORITHMS = ("random", "bayesian", "hyperband")
-# The test set never picks anything.
-OBJECTIVES = ("val_score", "val_accuracy", "val_loss", "best_val_accuracy", "best_val_loss")
 FIXED = ("dataset", "train_size", "epochs", "seed")  # what makes two scores comparable, and the budget's unit
-SCALES = ("loss", "label_smoothing")  # where these vary, two losses are not comparable
 # Trials asked for before any is told; were it the number of workers, another machine would be proposed other trials.
 BATCH = 4
 
@@ -51,30 +47,28 @@ class Range:
         return min(max(float(f"{value:.3g}"), self.low), self.high)
 
 
-def run_search(space, algorithm, budget, *, experiment, base, seed, seeds=(), objective="val_score", **how):
-    """Search a space for the best run, within a budget of epochs; asked again, it goes on where it was stopped.
+def run_search(space, algorithm, budget, *, experiment, base, seed, seeds=(), **how):
+    """Search a space for the best `val_score` within a budget of epochs; asked again, it goes on where it was stopped.
 
-    Every trial trains from scratch, in Hyperband too: no `RunConfig` tells a run that was continued. Epochs are counted
-    as asked for, also where a run ended early or the store had it, so that the same budget buys the same trials again.
-    A ValueError tells of an impossible argument or point of the space before any training.
+    Every trial trains from scratch, in Hyperband too: no `RunConfig` tells a run that was continued. An impossible
+    argument or point of the space is a ValueError before any training.
 
     Args:
         space: Dict of `RunConfig` field, or entry of one (`"model_args.dropout_rate"`), to `Range` or list of choices.
         algorithm: One of `ALGORITHMS`. Bayesian: a Gaussian process, after two random trials a hyperparameter.
             Hyperband: factor 3, up to `base.epochs`.
-        budget: Integer, epochs of all runs together. The first trial that exceeds it ends the search.
+        budget: Epochs of all runs together, as asked for: also of those that the store has or that end early.
         base: `RunConfig` with everything that is not in the space.
         seed: Integer, at least 1, of the proposals: each algorithm has its own stream of them.
         seeds: Training seeds: a trial is a run of each, its score their mean. Empty for `base.seed` alone.
-        objective: One of `OBJECTIVES`; losses are minimized, and take no space in which the loss itself varies.
         experiment, **how: As of `sweeps.run_all` (`workers, scheduler, client, refresh`): none changes the proposals.
     Returns:
         DataFrame: one line a trial: `algorithm, search_seed, trial` (from 1), the hyperparameters, `run_id, epochs` (of
         its first run), `score` (none if a run diverged or failed; the oracle is told the worst one seen), `spent` and
         `best` (so far), `repeated` (proposed before, answered from the store), `status`.
     """
-    _check_arguments(algorithm, budget, base, seed, objective, seeds)
-    _check_space(space, base, objective)
+    _check_arguments(algorithm, budget, base, seed, seeds)
+    _check_space(space, base)
     seeds, trials, spent = seeds or (base.seed,), [], 0
     with contextlib.ExitStack() as stack:
         stack.enter_context(threadpool_limits(1, user_api="blas"))  # keras-tuner's matrices are small
@@ -82,12 +76,12 @@ def run_search(space, algorithm, budget, *, experiment, base, seed, seeds=(), ob
         warnings.simplefilter("ignore", DeprecationWarning)  # an old way to name a thread (no upstream issue known)
         warnings.simplefilter("ignore", ConvergenceWarning)  # a Gaussian process whose kernel fits best at a bound
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        words = {"desc": f"{algorithm} search {seed}", "unit": "epoch", "disable": sweeps.progress_is_off()}
-        bar = stack.enter_context(tqdm(total=budget, **words))
+        name, quiet = f"{algorithm} search {seed}", sweeps.progress_is_off()
+        bar = stack.enter_context(tqdm(total=budget, desc=name, unit="epoch", disable=quiet))
         how["on_row"] = lambda row: bar.update(row["epochs"])
         if not how.get("client"):
             how["client"] = stack.enter_context(sweeps.cluster(how.get("workers"), how.get("scheduler")))
-        oracle = _make_oracle(space, algorithm, budget, base, seed, objective, folder)
+        oracle = _make_oracle(space, algorithm, budget, base, seed, folder)
         while asked := _ask(oracle, space, base, seeds, spent, budget):
             runs = [config for trial in asked for config in trial["runs"]]
             rows = sweeps.run_all(runs, experiment, **how).set_index("run_id")
@@ -95,19 +89,19 @@ def run_search(space, algorithm, budget, *, experiment, base, seed, seeds=(), ob
                 mine = rows.loc[[config.run_id for config in trial["runs"]]]
                 trial["status"] = next((status for status in mine["status"] if status != "completed"), "completed")
                 if trial["status"] == "completed":
-                    trial["score"] = float(mine[objective].mean())
+                    trial["score"] = float(mine["val_score"].mean())
             trials += asked
-            _tell(oracle, trials, objective)
+            _tell(oracle, trials)
             spent = asked[-1]["spent"]
             bar.update(spent - bar.n)  # what the store had
     search = {"algorithm": algorithm, "search_seed": seed}
     table = pd.DataFrame([search | {"trial": number} | trial for number, trial in enumerate(trials, start=1)])
     table = table.drop(columns=["told", "runs"])
-    best = table["score"].cummin() if objective.endswith("loss") else table["score"].cummax()
-    return table.assign(best=best.ffill(), repeated=table["run_id"].duplicated(), status=table.pop("status"))
+    best = table["score"].cummax().ffill()
+    return table.assign(best=best, repeated=table["run_id"].duplicated(), status=table.pop("status"))
 
 
-def _make_oracle(space, algorithm, budget, base, seed, objective, folder):
+def _make_oracle(space, algorithm, budget, base, seed, folder):
     hyperparameters = HyperParameters()
     for name, values in space.items():
         if isinstance(values, Range):
@@ -123,8 +117,7 @@ def _make_oracle(space, algorithm, budget, base, seed, objective, folder):
     # Two algorithms of one seed would share their trials; and an oracle draws its k-th number with seed + k, so that
     # searches of nearby seeds would draw almost the same ones (no upstream issue known).
     how["seed"] = random.Random(f"{algorithm} {seed}").randrange(1, 2**32)
-    goal = Objective(objective, "min" if objective.endswith("loss") else "max")
-    oracle = make(objective=goal, hyperparameters=hyperparameters, **how)
+    oracle = make(objective=Objective("val_score", "max"), hyperparameters=hyperparameters, **how)
     oracle.verbose = 0
     oracle._set_project_dir(folder, "oracle")  # it writes its state after every call, and there is no public way
     return oracle
@@ -150,25 +143,23 @@ def _ask(oracle, space, base, seeds, spent, budget):
     return asked
 
 
-def _tell(oracle, trials, objective):
+def _tell(oracle, trials):
     """Tell the oracle the score of every new trial, and what now is the worst score for all that have none."""
     # A NaN would break the Gaussian process, and keras-tuner gives up after three failed trials.
     scores = pd.Series([trial["score"] for trial in trials])
-    worst = scores.max() if objective.endswith("loss") else scores.min()
-    scores = scores.fillna(worst).fillna(0.0)  # without any, nothing compares with it
+    scores = scores.fillna(scores.min()).fillna(0.0)  # without any, nothing compares with it
     for trial, score in zip(trials, scores.tolist(), strict=True):
         told = trial["told"]
         if told.status == "RUNNING":
             told.status = "COMPLETED"
-            oracle.update_trial(told.trial_id, {objective: score})
+            oracle.update_trial(told.trial_id, {"val_score": score})
             oracle.end_trial(told)
         told.score = score
 
 
-def _check_arguments(algorithm, budget, base, seed, objective, seeds=()):
+def _check_arguments(algorithm, budget, base, seed, seeds):
     _expect(isinstance(base, RunConfig), "base to be a RunConfig", base)
     _expect(algorithm in ALGORITHMS, f"algorithm to be one of {', '.join(ALGORITHMS)}", algorithm)
-    _expect(objective in OBJECTIVES, f"objective to be one of {', '.join(OBJECTIVES)}", objective)
     whole = [type(number) is int and number >= 1 for number in (seed, budget, *seeds)]
     _expect(whole[0], "seed to be a whole number >= 1 (keras-tuner takes 0 for no seed)", seed)
     _expect(all(whole[2:]) and len(set(seeds)) == len(seeds), "seeds to be whole numbers >= 1 that differ", seeds)
@@ -176,7 +167,7 @@ def _check_arguments(algorithm, budget, base, seed, objective, seeds=()):
     _expect(whole[1] and budget >= trial, f"budget to be whole epochs, for one trial at least {trial}", budget)
 
 
-def _check_space(space, base, objective=OBJECTIVES[-1]):
+def _check_space(space, base):
     """Raise a ValueError unless every two values of the space make a `RunConfig` that fits its data."""
     form = "a space as a dict of RunConfig field to Range or list of choices"
     _expect(isinstance(space, dict) and space, form, space)
@@ -188,8 +179,6 @@ def _check_space(space, base, objective=OBJECTIVES[-1]):
         choices = isinstance(values, (list, tuple)) and len(values) > 1
         fine = choices or isinstance(values, Range) and (dot or "float" in kinds[field])
         _expect(fine, f"{name} to be a list of at least two choices, or a Range of real numbers", values)
-        same = name not in SCALES or not objective.endswith("loss")
-        _expect(same, f"an objective that means the same whatever {name} is, e.g. val_score", objective)
     ends = {name: [v.low, v.high] if isinstance(v, Range) else list(v) for name, v in space.items()}
     first = {name: values[0] for name, values in ends.items()}
     available = data.is_available(base.dataset)  # without its data, a search may still be replayed from its rows

@@ -10,8 +10,7 @@ import time
 from multiprocessing import forkserver, resource_tracker, spawn
 from pathlib import Path
 
-# Each batch takes and returns some megabytes, which glibc would give back to the system and fetch again every time (no
-# upstream issue known).
+# Each batch takes and returns megabytes, which glibc would give back and fetch again every time (no issue known).
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}  # bytes
 STOP_SECONDS = 20
 
@@ -42,10 +41,7 @@ def import_keras():
 
 
 def prepare_workers():
-    """Start the process that workers are forked from: it imports Keras meanwhile.
-
-    `sweeps.run_all` does it when it has something to train; first of all in a script, it saves the script's own import.
-    """
+    """Start the process that workers are forked from: it imports Keras, meanwhile this one may import its own."""
     spawn.get_preparation_data = _preparation_data
     os.environ.update(MALLOC | os.environ)  # read when a process starts
     multiprocessing.get_context("forkserver").set_forkserver_preload(["cnnkit.lab.preload", "cnnkit.lab.sweeps"])
@@ -63,10 +59,8 @@ _with_main = spawn.get_preparation_data
 
 
 def _preparation_data(name):
-    """Return what a new process is told of its parent; a worker of Dask's is not told to import the parent's script.
-
-    Without `if __name__ == "__main__"` that would start its own sweep (https://github.com/dask/distributed/issues/4751).
-    """
+    """Return what a new process is told of its parent; a worker of Dask's is not told to import the parent's script."""
+    # Without `if __name__ == "__main__"` that would start its own sweep (https://github.com/dask/distributed/issues/4751).
     told = _with_main(name)
     return {k: v for k, v in told.items() if not (name.startswith("Dask Worker") and k.startswith("init_main"))}
 

@@ -1,10 +1,10 @@
 """The store: rows of finished runs, in and out, and summaries with intervals. Imports neither Keras nor TensorFlow.
 
-A run is written whole to its own file under `<results>/.staging/<experiment>/` the moment it ends; `rebuild` then folds
-these files into `<results>/<experiment>/runs.csv` and `history.csv`. Every write is temporary name, fsync, rename, so a
-process killed at any moment loses at most the runs that were still training. A damaged table is refused with file and
-line, a damaged staged file is set aside. Everywhere `root` is the folder of all experiments, `results_dir()` when None;
-a bad name of an experiment is a ValueError, and what cannot be written an OSError that leaves what was there.
+A run is written whole to its own file under `<results>/.staging/<experiment>/` when it ends; `rebuild` folds these into
+`<results>/<experiment>/runs.csv` and `history.csv`. Every write is temporary name, fsync, rename: who is killed loses
+at most the runs in training. A damaged table is refused with file and line, a damaged staged file set aside. `root` is
+the folder of all experiments, `results_dir()` when None; a bad name of an experiment is a ValueError, what cannot be
+written an OSError that leaves what was there.
 """
 
 import contextlib
@@ -73,10 +73,9 @@ def write_atomically(path, text):
             finally:
                 Path(file.name).unlink(missing_ok=True)
     except OSError as error:
-        reason = (
-            f"{error.strerror or error}. Free some space, or set CNNKIT_RESULTS_DIR to a folder that can be written"
-        )
-        raise OSError(f"Expected to write {path.name} in {path.parent}. Received: {reason}.") from error
+        way_on = "Free some space, or set CNNKIT_RESULTS_DIR to a folder that can be written."
+        received = error.strerror or error
+        raise OSError(f"Expected to write {path.name} in {path.parent}. Received: {received}. {way_on}") from error
 
 
 def check_writable(experiment, root=None):
@@ -88,14 +87,10 @@ def check_writable(experiment, root=None):
 
 
 def stage(row, history, experiment, root=None, *, replace=False):
-    """Write one finished run to its own file, where no other process can touch it.
+    """Write one finished run to its own file: `row`, a dict as of `runs.csv`, and a DataFrame of its epochs.
 
-    Of several finished rows of one run the last staged counts; a failed one never takes a finished one's place.
-
-    Args:
-        row: Dict, one text or number a column of `runs.csv`; a ValueError if the table would not take it.
-        history: DataFrame, one line of numbers an epoch, without `run_id`.
-        replace: Whether it refreshes a stale row: `rebuild` tells if it failed, so that the old row stays.
+    Of several finished rows of one run the last staged counts; a failed one never takes a finished one's place, and if
+    it was to `replace` a stale one, `rebuild` tells. A ValueError if the tables would not take them.
     """
     staging = _folders(experiment, root)[1]
     record = {"row": row, "history": history.to_dict("records"), "replace": replace}
@@ -146,10 +141,9 @@ def rebuild(experiment, root=None):
 
 
 def summarise(frame, by, metric):
-    """Return `mean, low, high, n` of a metric, low and high of a 95% Student-t interval, one line an arm.
+    """Return `mean, low, high, n` of a metric without missing values, one line for what agrees in the column(s) `by`.
 
-    An arm is what agrees in `by`, a column of the DataFrame `frame` or a list of them. Missing values (of diverged
-    runs) are left out; with n = 1, low and high are NaN. `attrs["metric"]` keeps the metric.
+    Low and high are of a 95% Student-t interval, NaN with n = 1. `attrs["metric"]` keeps the metric.
     """
     by = [by] if isinstance(by, str) else list(by)
     table = frame.groupby(by, dropna=False)[metric].agg(mean="mean", error="sem", n="count").reset_index()

@@ -13,6 +13,7 @@ import distributed
 import keras
 import numpy as np
 import pandas as pd
+from dask.system import CPU_COUNT
 from tornado.ioloop import PeriodicCallback
 from tqdm.auto import tqdm
 
@@ -42,16 +43,14 @@ DASK_SETTINGS = {
 def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, refresh=False, on_row=None):
     """Return the rows of `configs`, training those that the store lacks: a DataFrame, one row a distinct config.
 
+    A ValueError if a config does not fit its data or model, or a row was made from other data or another model; an
+    OSError if the results folder cannot be written, the disk is full or the scheduler does not answer.
+
     Args:
-        configs: `RunConfig`s; the rows come in their order.
-        experiment: String, the store's folder.
-        workers, scheduler: As for `cluster`.
-        client: What `cluster` yields, to use one cluster for several calls.
+        configs, experiment: `RunConfig`s, in the order of whose rows, and the name of the store's folder.
+        workers, scheduler, client: As for `cluster`; or what it yields, to use one cluster for several calls.
         refresh: Boolean. True trains stale rows again, instead of refusing them.
         on_row: Function of a new row (a dict), called as each comes in; None for a progress bar and a word on the cost.
-    Raises:
-        ValueError: If a config does not fit its data or model, or a row was made from other data or another model.
-        OSError: If the results folder cannot be written, the disk is full or the scheduler does not answer.
     """
     startup.import_keras()  # a notebook may have set other conventions
     configs = list({config.run_id: config for config in configs}.values())
@@ -74,10 +73,8 @@ def run_all(configs, experiment, *, workers=None, scheduler=None, client=None, r
 def cluster(workers=None, scheduler=None):
     """Yield a function `(runs) -> distributed.Client`, started when it is first called, with a worker a run at most.
 
-    Args:
-        workers: Integer, processes of one thread each on this machine, at least 1; None for one a core.
-        scheduler: String, address of a Dask scheduler that trains instead, e.g. `"tcp://10.0.0.1:8786"`. Its workers
-            need cnnkit and the same data; an OSError if it does not answer.
+    `workers` are processes of one thread on this machine, None for one a core; `scheduler` is the address of a Dask
+    scheduler that trains instead, e.g. `"tcp://10.0.0.1:8786"`: its workers need cnnkit and the same data.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"Expected workers >= 1, or None for one a core. Received: workers={workers}.")
@@ -85,7 +82,7 @@ def cluster(workers=None, scheduler=None):
         started = []
 
         def client(runs):
-            count = min(workers or count_cores(), runs)
+            count = min(workers or CPU_COUNT, runs)
             if not started:
                 started.append(_start(stack, count, scheduler))
             elif scheduler is None and count > len(started[0].cluster.workers):
@@ -146,16 +143,8 @@ def _connect(scheduler):
     return client
 
 
-def count_cores():
-    """Return how many cores this process may use: the default number of workers."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 def _missing(configs, stored, experiment, refresh):
-    """Return a dict of the configs without a usable row, runs of one trace together, to their fingerprint and `bytes`.
-
-    Rows that other data or another architecture made are refused, or made again.
-    """
+    """Return a dict from each config without a usable row to fingerprint and `bytes`, runs of one trace together."""
     done = stored[stored["status"].isin(store.FINAL)].set_index("run_id")
     missing, stale = {}, []
     for config in sorted(configs, key=lambda c: (c.dataset, c.train_size or 0, c.seed)):  # each split is read once
@@ -171,11 +160,10 @@ def _missing(configs, stored, experiment, refresh):
             stale.append(f"run {run_id} ({config.model} on {config.dataset}) has {wrong[0]} {was}, here it is {now}")
         missing[config] = known | {"bytes": training.least_memory(config)}
     if stale and not refresh:
-        raise ValueError(
-            f"Expected rows of {experiment} made from the data and models that are here. Received: stale rows, "
-            f"{len(stale)} of {len(configs)}; {stale[-1]}. Train them again with --refresh (refresh=True), or restore "
-            "the data or the code they were made with."
-        )
+        expected = f"Expected rows of {experiment} made from the data and models that are here"
+        received = f"stale rows, {len(stale)} of {len(configs)}; {stale[-1]}"
+        way_on = "Train them again with --refresh (refresh=True), or restore the data or the code they were made with."
+        raise ValueError(f"{expected}. Received: {received}. {way_on}")
     return dict(sorted(missing.items(), key=lambda pair: (training.trace_key(pair[0]), pair[0].model)))
 
 
@@ -195,8 +183,8 @@ def _tell_cost(missing, stored, experiment):
 def _run_missing(missing, experiment, client, total, refresh, on_row):
     limits = [worker["memory_limit"] or np.inf for worker in client.scheduler_info()["workers"].values()]
     there, statuses, waiting = max(limits, default=np.inf), [], {}
-    quiet, before = on_row is not None or progress_is_off(), total - len(missing)
-    bar = tqdm(total=total, initial=before, desc=experiment, unit="run", disable=quiet)
+    stored, quiet = total - len(missing), on_row is not None or progress_is_off()
+    bar = tqdm(total=total, initial=stored, desc=experiment, unit="run", disable=quiet)
 
     def tell_memory(config):
         needed = f"it needs at least {missing[config]['bytes'] / 2**30:.1f} GiB for pictures, weights and optimizer"
@@ -222,7 +210,7 @@ def _run_missing(missing, experiment, client, total, refresh, on_row):
                 config = waiting.pop(future)
                 keep(*_outcome(future, config, tell_memory(config)))
     except KeyboardInterrupt:
-        kept = f"{before + len(statuses)} of {total} runs of {experiment} are kept"
+        kept = f"{stored + len(statuses)} of {total} runs of {experiment} are kept"
         print(f"Stopped. {kept}; the same command goes on.", file=sys.stderr)
         raise
     finally:
@@ -240,10 +228,10 @@ def _outcome(future, config, memory):
         way_on = "The same command goes on with what is kept."
         raise OSError(f"Expected the Dask scheduler to last. Received: {error}. {way_on}") from None
     except distributed.KilledWorker:
-        died = RuntimeError(f"its worker died three times, perhaps for want of memory: {memory}")
-        return training.failed_row(config, died), pd.DataFrame()
-    except Exception as error:  # the run could not even be sent
-        return training.failed_row(config, error), pd.DataFrame()
+        error = RuntimeError(f"its worker died three times, perhaps for want of memory: {memory}")
+    except Exception as other:  # the run could not even be sent
+        error = other
+    return training.failed_row(config, error), pd.DataFrame()
 
 
 def _code(model):

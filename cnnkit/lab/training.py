@@ -35,10 +35,9 @@ _kept = {}  # the last compiled model of this process, by what its trace depends
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A finished run: its config, its row, its history (one line an epoch) and what was trained.
+    """A finished run; its history has one line an epoch, `network` is what the builder returned.
 
-    `network` is what the builder returned; `model` takes pictures as float32 `(batch, height, width, channels)` in
-    [0, 1], whatever the run's scaling, and returns logits `(batch, num_classes)`.
+    `model` is that behind its scaling: from float32 pictures `(batch, height, width, channels)` in [0, 1] to logits.
     """
 
     config: RunConfig
@@ -49,16 +48,15 @@ class Run:
 
 
 def train(config, *, keep_traced=False, model_sha256=None):
-    """Train one run; the test set is read once, after everything is chosen.
+    """Train a `RunConfig` to a `Run`; the test set is read once, after everything is chosen.
+
+    A ValueError, before any training, if it does not fit data or model. A loss that is not finite ends it, `diverged`:
+    its final losses are missing, its final accuracies those of the network that came out, which says class 0 always.
 
     Args:
-        config: A `RunConfig`; a ValueError if it does not fit the data or the model, before any training.
         keep_traced: Boolean. True reuses the compiled model of this process' last run where only weights, seeds, data
             and learning rate differ: the same bits, sooner, but the next such call overwrites `Run.model`.
         model_sha256: The model's digest, where the caller knows it: a worker has no source of a notebook's cell.
-    Returns:
-        `Run`. A loss that is not finite ends it with the status `diverged`: its final losses are missing, its final
-        accuracies are those of the network that came out, which calls every image class 0.
     """
     dataset = check(config)
     model_sha256 = model_sha256 or fingerprint(config)["model_sha256"]
@@ -73,19 +71,22 @@ def train(config, *, keep_traced=False, model_sha256=None):
     if config.early_stopping is not None:
         callbacks.append(keras.callbacks.EarlyStopping(patience=config.early_stopping, restore_best_weights=True))
     keras.utils.set_random_seed(config.seed)
-    # The batches are shuffled already, image by image.
-    trained.fit(
-        pipeline(batches), epochs=config.epochs, shuffle=False, validation_data=val, callbacks=callbacks, verbose=0
-    )
+    how = {"epochs": config.epochs, "validation_data": val, "callbacks": callbacks, "verbose": 0}
+    trained.fit(pipeline(batches), shuffle=False, **how)  # the batches are shuffled already, image by image
     batches.close()
     history = pd.DataFrame(log.lines)
     scores = {split: _evaluate(trained, *pair) for split, pair in inputs.items()}
-    finite = bool(np.isfinite(history[["train_loss", "val_loss"]]).all(axis=None))
+    best = history.loc[history["val_accuracy"].idxmax()]
     row = {
         "run_id": config.run_id,
         **config.to_row(),
-        **_outcome(history, finite, scores["test"]),
-        **{f"{split}_{name}": _finite(scores[split][name]) for split in ("train", "val") for name in SCORES},
+        "status": "completed" if np.isfinite(history[["train_loss", "val_loss"]]).all(axis=None) else "diverged",
+        "error": None,
+        "best_epoch": int(best["epoch"]),
+        "best_val_accuracy": float(best["val_accuracy"]),
+        "best_val_loss": _finite(history["val_loss"].min()),
+        "val_score": float(history["val_accuracy"].tail(2).mean()),
+        **{f"{split}_{name}": _finite(scores[split][name]) for split in ("test", "train", "val") for name in SCORES},
         "test_balanced_accuracy": scores["test"]["balanced_accuracy"],
         "majority_share": float(np.bincount(dataset.y_test).max() / len(dataset.y_test)),
         "test_images": len(dataset.y_test),
@@ -115,18 +116,16 @@ def failed_row(config, error):
 
 
 def fingerprint(config):
-    """Return the `data_sha256` and `model_sha256` that a row of `config` made now would carry.
+    """Return the `data_sha256` and `model_sha256` (architecture, code, weights brought along) of a row made now.
 
-    The latter is of the architecture, the code that builds it, and the weights that the builder brings along. A
-    ValueError if the config does not fit the data or the model, or such weights know pictures of another scaling.
+    A ValueError if the config does not fit the data or the model, or such weights know pictures of another scaling.
     """
     dataset = check(config)
     digest, brings_weights, _ = _sketched(config, dataset)
     if brings_weights and config.scaling in ("standard", "centred"):
-        raise ValueError(
-            f"Expected scaling=unit or raw for {config.model}, which brings trained weights: they know pictures as "
-            f"their author scaled them, [0, 1] or 0 to 255. Received: scaling={config.scaling}."
-        )
+        why = "brings trained weights: they know pictures as their author scaled them, [0, 1] or 0 to 255"
+        expected = f"Expected scaling=unit or raw for {config.model}, which {why}."
+        raise ValueError(f"{expected} Received: scaling={config.scaling}.")
     return {"data_sha256": dataset.sha256, "model_sha256": digest}
 
 
@@ -138,13 +137,10 @@ def least_memory(config):
 
 
 def trace_key(config, model_sha256="", steps=0, steps_per_call=1):
-    """Return a text of all that a traced step depends on: a schedule's numbers are traced, a constant rate is not.
-
-    `steps` are the run's updates, `steps_per_call` those of one call.
-    """
+    """Return a text of all that a traced step depends on; of a schedule that is its rate and the run's `steps`, too."""
     constant = config.schedule == "constant"
     free = UNTRACED | ({"learning_rate"} if constant else set())
-    key = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name not in free}
+    key = {name: value for name, value in dataclasses.asdict(config).items() if name not in free}
     return json.dumps([model_sha256, key, 0 if constant else steps, steps_per_call])
 
 
@@ -207,17 +203,15 @@ def _assembled(config, dataset):
         model = network if scaling is None else keras.Model(pictures, network(scaling(pictures)))
         if config.augmentation is None:
             return network, model, model
-        augmented = recipes.make_augmentation(config.augmentation)(pictures)
-        return network, model, keras.Model(pictures, model(augmented))
+        augmentation = keras.Sequential([recipes.AUGMENTATIONS[name]() for name in config.augmentation.split("+")])
+        return network, model, keras.Model(pictures, model(augmentation(pictures)))
 
 
 @contextlib.contextmanager
 def _building(precision, seed):
-    """Build under a precision, every initializer and random layer with a seed of its own, drawn from `seed`.
-
-    Left alone, Keras draws these seeds from Python's global `random`, into which a Dask worker's other threads dip too
-    (no upstream issue known: https://github.com/keras-team/keras/blob/v3.15.1/keras/src/random/seed_generator.py).
-    """
+    """Build under a precision, every initializer and random layer with a seed of its own, drawn from `seed`."""
+    # Left alone, Keras draws these from Python's global `random`, into which a Dask worker's other threads dip, too
+    # (no upstream issue known: https://github.com/keras-team/keras/blob/v3.15.1/keras/src/random/seed_generator.py).
     startup.import_keras()  # a notebook may have set other conventions since
     before, shared = keras.config.dtype_policy(), seed_generator.python_random
     keras.utils.set_random_seed(seed)  # for builders that draw themselves
@@ -280,20 +274,6 @@ def _raw_scores(trained, weights, inputs):
     scores = {f"raw_{split}_accuracy": _evaluate(trained, *inputs[split])["accuracy"] for split in ("val", "test")}
     trained.set_weights(averages)
     return scores
-
-
-def _outcome(history, finite, test):
-    """Return what a run came to: of its epochs the best and the last two, and the test set's scores."""
-    best = history.loc[history["val_accuracy"].idxmax()]
-    return {
-        "status": "completed" if finite else "diverged",
-        "error": None,
-        "best_epoch": int(best["epoch"]),
-        "best_val_accuracy": float(best["val_accuracy"]),
-        "best_val_loss": _finite(history["val_loss"].min()),
-        "val_score": float(history["val_accuracy"].tail(2).mean()),
-        **{f"test_{name}": _finite(test[name]) for name in SCORES},
-    }
 
 
 def _finite(value):

@@ -11,7 +11,6 @@ from cnnkit import HOME, data
 from cnnkit.lab import startup, store
 
 PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy", "pandas", "distributed", "seaborn", "jupyterlab")
-BROKEN = ("missing", "not writable")  # with these cnnkit cannot work
 LOCK = HOME / "requirements.lock"
 
 
@@ -24,7 +23,7 @@ def report():
         print(f"{name:<16} {value}")
     advice = [f"  {name}: {text}" for name, _, text in checks if text]
     print("\n".join(["\nAdvice:", *advice] if advice else ["\nAll is well."]))
-    return int(any(value in BROKEN for _, value, _ in checks))
+    return int(any(value in ("missing", "not writable") for _, value, _ in checks))
 
 
 def _packages():
@@ -41,11 +40,11 @@ def _packages():
 def _hardware():
     startup.import_keras()
     from cnnkit.lab.provenance import cpu_name, gpu_names
-    from cnnkit.lab.sweeps import count_cores
+    from cnnkit.lab.sweeps import CPU_COUNT
 
-    cores, cpu = count_cores(), Path("/proc/cpuinfo")
+    cpu = Path("/proc/cpuinfo")
     flags = cpu.read_text() if cpu.exists() else ""
-    yield "cores", str(cores), "" if cores > 1 else "one run trains at a time; --scheduler uses other machines"
+    yield "cores", str(CPU_COUNT), "" if CPU_COUNT > 1 else "one run trains at a time; --scheduler uses other machines"
     yield "CPU", cpu_name(), ""
     yield "bfloat16", "avx512_bf16" if "avx512_bf16" in flags else "no AVX-512 instruction", ""
     yield "AMX", "amx_bf16: mixed_bfloat16 is fast here" if "amx_bf16" in flags else "no", ""

@@ -1,7 +1,7 @@
 """Execute the notebooks: notebooks/source/NN_topic.py is what you edit, the .ipynb is built from it.
 
-A built notebook carries the sha256 of the cells that ran. So a test can tell outputs that are older than the source,
-and an edit that somebody made in the .ipynb is never built over.
+A built notebook carries the sha256 of the cells that ran: outputs older than the source show, and an edit that somebody
+made in the .ipynb is never built over.
 """
 
 import contextlib
@@ -36,12 +36,8 @@ HEADING = re.compile(r"(?<!\A)^#{1,6} .*", re.M)  # one that does not start its 
 def build(names, profile, root=HOME):
     """Execute notebooks from top to bottom, one line of progress each, and write those that ran without a fault.
 
-    Args:
-        names: Sequence of names such as `"04_lenet"`; all notebooks when empty. A ValueError if one is unknown.
-        profile: `"full"` writes notebooks/NAME.ipynb, `"smoke"` results/smoke/notebooks/NAME.ipynb.
-        root: Folder that has notebooks/source.
-    Returns:
-        The exit status: 1 if a notebook failed (the old one is then untouched; the others are built), else 0.
+    They go to notebooks/ or, in the profile `"smoke"`, to results/smoke/notebooks/; without `names`, all do. Return the
+    exit status, 1 if one failed: the old one is then untouched. A ValueError if a name is unknown.
     """
     root, failed = Path(root).resolve(), False
     sources = {path.stem: path for path in list_sources(root)}
@@ -95,10 +91,8 @@ def _check_edits(target, notebook):
     built = old.metadata.get("cnnkit", {}).get("cells_sha256")  # None: some editors drop what they do not know
     if _digest(old) not in (built, _digest(notebook)):
         name = f"notebooks/source/{target.stem}.py"
-        raise RuntimeError(
-            f"{target} was edited since it was built, and would lose that. Take the edit over with\n"
-            f"    jupytext --to py:percent --output {name} {target}\nor delete it to build from {name}."
-        )
+        way_on = f"Take the edit over with\n    jupytext --to py:percent --output {name} {target}\nor delete it"
+        raise RuntimeError(f"{target} was edited since it was built, and would lose that. {way_on} to build from {name}.")
 
 
 def _check_faults(notebook, source):

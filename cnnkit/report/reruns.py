@@ -96,8 +96,8 @@ def _compare(old, new, old_history, new_history):
     within = abs(old["test_accuracy"] - new["test_accuracy"]) <= allowed
     words = f"{name}: test accuracy {old['test_accuracy']:.2%} recorded, {new['test_accuracy']:.2%} now"
     rule = f"{100 * allowed:.2f} pp, {DEVIATIONS} standard deviations over {old['seeds']} seeds and at least 1 pp"
-    told = f"{words}, {'within' if within else 'not within'} the spread ({rule}; other device or versions)"
-    return "ok" if within else "FAIL", told
+    spread = f"within the spread ({rule}; other device or versions)"
+    return ("ok", f"{words}, {spread}") if within else ("FAIL", f"{words}, not {spread}")
 
 
 def is_same(one, other):

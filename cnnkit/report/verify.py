@@ -15,15 +15,13 @@ from cnnkit.plots import read_provenance
 from cnnkit.report import gallery
 from cnnkit.report.reruns import BUDGET, check_reruns, is_same
 
-NEEDED = ["status", *store.METRICS, "best_epoch", "num_params", "epochs_run", "train_seconds"]
-NEEDED += ["data_sha256", "model_sha256", "cnnkit", "keras", "backend", "device", "commit"]
+NEEDED = ["status", "best_epoch", "num_params", "epochs_run", "train_seconds", *store.METRICS, *store.TEXT_COLUMNS]
 
 
 def verify(sample=5, seed=1):
-    """Check everything under `results/` (the full profile), printing one line a check.
+    """Check everything under `results/` (the full profile), a printed line each; return 1 if anything fails, else 0.
 
     So many rows as `sample` are trained again, which ones says `seed`; fewer if they cost more than `reruns.BUDGET`.
-    Returns the exit status: 1 if anything does not hold, else 0.
     """
     if sample < 0 or seed < 0:
         raise ValueError(f"Expected sample and seed of at least 0. Received: sample={sample}, seed={seed}.")
