@@ -72,7 +72,8 @@ def test_a_report_tells_what_was_found_and_where_it_is(tiny, tmp_path):
     text = gallery.report(tiny.read("smoke"))
     assert "Does momentum teach a linear classifier faster?" in text
     assert "6 runs (6 completed), 15 seconds of training" in text
-    assert "80.50 ± 6.35" in text and "Test accuracy (%)" in text  # t(0.975, 1) = 12.706 times 0.5 points
+    assert "80.50 ± 0.50" in text and "± reaches to the highest run: a range, no 95% interval" in text
+    assert "Test accuracy (%)" in text
     assert "SUPPORTED " in text and "(momentum-is-faster)" in text and "n = 2" in text
     assert "results/smoke/tiny: history.csv, runs.csv, accuracy.png, curves.png" in text
     assert "too small to conclude from" in text and "--profile full" in text and str(tmp_path) not in text
@@ -108,7 +109,7 @@ def test_the_pages_hold_question_figures_table_verdicts_and_cost(tiny, tmp_path)
     assert "[tiny](small/README.md#tiny) | Does momentum teach a linear classifier faster? | Best: 0.9, 91.0%" in index
     for part in (
         "![Test accuracy (%)](../tiny/accuracy.png)",
-        "| none | 7,850 | 0.002 | 2 | 80.50 ± 6.35 | 2 | 0 of 2 |",
+        "| none | 7,850 | 0.002 | 2 | 80.50 ± 0.50 | 2 | 0 of 2 |",
         "**SUPPORTED** | Momentum reaches a higher accuracy in two epochs. | +10.50 pp [",
         "`python -m cnnkit sweep tiny --profile full`: 6 runs (6 completed), 15 seconds of training",
         "an abacus, 1 thread",
