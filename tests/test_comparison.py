@@ -10,6 +10,7 @@ from cnnkit.evidence import claims
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Findings, Times, Trials
 from cnnkit.lab import store
 from cnnkit.lab.config import RunConfig
+from cnnkit.plots.words import readable
 
 RATES = (0.01, 0.02, 0.04, 0.08, 0.16)
 CLAIM = Claim("mlp-beats-softmax", "A hidden layer helps.", "mlp", "softmax", "a paper", margin=0.01, ledger=77)
@@ -271,7 +272,7 @@ def test_below_five_seeds_an_arm_has_its_range_and_the_page_says_so(results_root
     parts = {"few": NETWORKS.small(seeds=3), "many": NETWORKS.small(seeds=5, batch_size=16)}
     found = read_smoke(Experiment("tiny", "Does a hidden layer help?", full=NETWORKS, smoke=parts))
     table, runs = found.table().set_index(["part", "network"]), found.plans["few"].of_role("fresh")
-    assert table["n"].tolist() == [3, 3, 5, 5]
+    assert table["n"].tolist() == [3, 3, 5, 5] and "Test accuracy (%), mean ± 95% or range" in readable(found.table())
     for arm, accuracies in runs.groupby("arm")["test_accuracy"]:
         assert table.loc[("few", arm), ["low", "high"]].tolist() == [accuracies.min(), accuracies.max()]
     many = found.plans["many"].of_role("fresh").query("arm == 'mlp'")["test_accuracy"]

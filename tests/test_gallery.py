@@ -73,7 +73,7 @@ def test_a_report_tells_what_was_found_and_where_it_is(tiny, tmp_path):
     assert "Does momentum teach a linear classifier faster?" in text
     assert "6 runs (6 completed), 15 seconds of training" in text
     assert "80.50 ± 0.50" in text and "± reaches to the highest run: a range, no 95% interval" in text
-    assert "Test accuracy (%)" in text
+    assert "Test accuracy (%), mean ± range" in text
     assert "SUPPORTED " in text and "(momentum-is-faster)" in text and "n = 2" in text
     assert "results/smoke/tiny: history.csv, runs.csv, accuracy.png, curves.png" in text
     assert "too small to conclude from" in text and "--profile full" in text and str(tmp_path) not in text

@@ -137,7 +137,9 @@ class Findings:
         table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["part", *names, *LEVELS])
         # Parts may name their arms by other things.
         table = table[[*["part"] * (len(self.plans) > 1), *names, *LEVELS]].fillna(names)
-        table.attrs["metric"] = "test_accuracy"
+        few = table["n"] < BAND_RUNS
+        interval = "range" if few.all() else "95% or range" if few.any() else "95%"
+        table.attrs = {"metric": "test_accuracy", "interval": interval}
         return table
 
     def tuning(self):

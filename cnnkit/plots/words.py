@@ -17,7 +17,7 @@ COMPUTED = ("TRUE", "FALSE", "CONDITIONAL")  # verdicts of facts; the others are
 def readable(table):
     """Return a frame of padded strings: accuracies in %, `mean, low, high` as one column `mean ± half width`.
 
-    `table.attrs["metric"]` names what was averaged, as `store.summarise` leaves it.
+    `table.attrs["metric"]` names what was averaged, as `store.summarise` leaves it, `"interval"` what ± is, if not 95%.
     """
     metric, columns = table.attrs.get("metric", "mean"), {}
     for name in table.columns:
@@ -25,7 +25,7 @@ def readable(table):
             halves = _cells(table["high"] - table["mean"], metric)
             intervals = zip(_cells(table["mean"], metric), halves, table["high"], strict=True)
             told = [mean if np.isnan(high) else f"{mean} ± {half.strip()}" for mean, half, high in intervals]
-            columns[f"{label(metric)}, mean ± 95%"] = told
+            columns[f"{label(metric)}, mean ± {table.attrs.get('interval', '95%')}"] = told
         elif name not in ("low", "high") or "mean" not in table:
             columns[heading(table, name)] = _cells(table[name], str(name))
     return pd.DataFrame(columns)
