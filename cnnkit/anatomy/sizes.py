@@ -19,11 +19,12 @@ def conv_output_size(size, kernel_size, stride=1, padding="valid", dilation=1, *
     if padding == "same":
         return math.ceil(size / stride)
     if (unseen := free % stride) and not floor:
-        given = f"{size=}, {kernel_size=}, {stride=}, {padding=}, {dilation=}"
-        received = f"{given}, which gives {free / stride + 1:g} positions, not an integer"
+        given = f"{size=}, {kernel_size=}, {stride=}, {padding=}, {dilation=}, which gives {free / stride + 1:g}"
         fit = f"Sizes {size - unseen} and {size + stride - unseen} fit; floor=True gives {free // stride + 1}"
         way = f"{fit}, as Keras does, and leaves the last {unseen} pixel(s) unseen."
-        raise ValueError(f"Expected windows that fill the input exactly. Received: {received}. {way}")
+        raise ValueError(
+            f"Expected windows that fill the input exactly. Received: {given} positions, not an integer. {way}"
+        )
     return free // stride + 1
 
 
@@ -44,8 +45,9 @@ def _free_pixels(size, kernel_size, stride, padding, dilation):
             raise ValueError(f"Expected padding 'valid', 'same', 'full' or an integer >= 0. Received: {padding!r}.")
         added = 2 * padding
     if span > size + added:
-        received = f"{kernel_size=}, {dilation=}, spanning {span} pixels, on {size + added} ({size=}, {padding=})"
-        raise ValueError(f"Expected a kernel no larger than the padded input. Received: {received}. Pad more.")
+        on = f"{kernel_size=}, {dilation=}, which spans {span} pixels, on {size + added} ({size=}, {padding=})"
+        output = f"output {(size + added - span) / stride + 1:g}. Pad more, or use a smaller kernel."
+        raise ValueError(f"Expected a kernel no larger than the padded input. Received: {on}: {output}")
     return size + added - span
 
 

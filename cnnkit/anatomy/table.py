@@ -29,7 +29,7 @@ def _inputs(model, graph):
     images = {shape[:-1] or shape for shape in shapes}
     if len(images) > 1 or any(None in shape for shape in shapes):
         way = "Fix it by keras.Sequential([keras.Input((height, width, channels)), model])."
-        raise ValueError(f"Expected a fixed input shape of '{model.name}', one image size. Received: {shapes}. {way}")
+        raise ValueError(f"Expected '{model.name}' to fix its input shape, one image size. Received: {shapes}. {way}")
     image = np.array(images.pop())
     ones = np.ones(len(image))
     # A vector has no places: as an input it is seen as a whole.
@@ -38,11 +38,9 @@ def _inputs(model, graph):
 
 def _output_shape(operation, arguments):
     """The batch-free shape that comes out, from the shapes that really go in (Keras may have been built with None)."""
-
-    def symbolic(value):
-        return keras.KerasTensor((None, *value.shape)) if isinstance(value, Signal) else value
-
-    args, kwargs = keras.tree.map_structure(symbolic, arguments)
+    args, kwargs = keras.tree.map_structure(
+        lambda leaf: keras.KerasTensor((None, *leaf.shape)) if isinstance(leaf, Signal) else leaf, arguments
+    )
     shapes = [spec.shape for spec in keras.tree.flatten(operation.compute_output_spec(*args, **kwargs))]
     if len(shapes) != 1 or None in shapes[0][1:]:
         raise ValueError(f"Expected one output of known shape. Received: {shapes}.")
@@ -115,8 +113,7 @@ def layer_table(model):
 def totals(model):
     """Sums over a model's layer table, which may be given instead, as a Series.
 
-    `num_params`, `weight_bytes` (float32), `macs`, `flops` (two for each, as profilers count) and `memory_bytes` (all
-    activations of one image).
+    `num_params`, `weight_bytes` (float32), `macs`, `flops` (two a mac) and `memory_bytes` (activations of one image).
     """
     table = model if isinstance(model, pd.DataFrame) else layer_table(model)
     sums = table[["num_params", "macs", "memory_bytes"]].sum().astype(int)

@@ -65,8 +65,7 @@ def _list_files(root):
         if part in ("", "train"):
             _check_classes(top, folders)
         for folder in folders:
-            found = list(_walk(folder))
-            if not found:
+            if not (found := _walk(folder)):
                 raise ValueError(f"Expected pictures in {folder}. Received: an empty folder. Fill it or remove it.")
             aside += [path for path in found if not path.is_file()]
             states = [(path, path.stat()) for path in found if path.is_file()]
@@ -95,8 +94,7 @@ def _find_parts(root):
 
 def _check_classes(top, folders):
     """Raise a ValueError unless `folders` can be the classes in `top`; it names what was found."""
-    inside = {path: _visible(path) for path in folders}
-    inner = {path: {p.name for p in found} for path, found in inside.items() if all(p.is_dir() for p in found)}
+    inner = {path: {p.name for p in _visible(path)} for path in folders if all(p.is_dir() for p in _visible(path))}
     if len(folders) < 2:
         found = "".join(f", a folder of {enumerate_some(sorted(inner[path]))} (try {PREFIX}{path})" for path in inner)
         received = f"{', '.join(path.name for path in folders) or 'none'}{found}"
@@ -113,12 +111,9 @@ def _visible(folder):
 
 
 def _walk(folder):
-    """Yield all files in a folder and in those inside it; links to folders as they are, for they may lead back."""
-    for path in _visible(folder):
-        if path.is_dir() and not path.is_symlink():
-            yield from _walk(path)
-        else:
-            yield path
+    """Return all files in a folder and in those inside it; links to folders as they are, for they may lead back."""
+    parts = (_walk(path) if path.is_dir() and not path.is_symlink() else [path] for path in _visible(folder))
+    return [path for part in parts for path in part]
 
 
 @functools.lru_cache(maxsize=2)

@@ -57,7 +57,7 @@ class Source:
     @functools.cached_property
     def remarks(self):
         """Sentences on what one may not expect."""
-        sentences = [f"{len(self.left_out):,} left out: {enumerate_some(self.left_out)}"] if self.left_out else []
+        sentences = [f"{len(self.left_out):,} left out: {enumerate_some(self.left_out)}"] * bool(self.left_out)
         for split, labels in (("validation", self.y_train[len(self.y_train) - self.num_val :]), ("test", self.y_test)):
             lacking = [name for i, name in enumerate(self.class_names) if len(labels) and i not in labels]
             sentences += [f"no image of {enumerate_some(lacking)} in the {split} set"] * bool(lacking)

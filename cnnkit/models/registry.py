@@ -84,13 +84,12 @@ def check_args(name, model_args):
     """Raise a ValueError that lists what is valid if no model has this name, or its builder not these arguments."""
     signature = inspect.signature(get_builder(name))
     try:
-        signature.bind(None, None, **model_args)
+        given = signature.bind(None, None, **model_args).arguments
     except TypeError as error:
         valid = list(signature.parameters)[2:]
         raise ValueError(f"Expected arguments of {name} out of {valid}. Received: {model_args} ({error}).") from None
-    for argument, parameter in signature.parameters.items():
-        value = model_args.get(argument, parameter.default)
-        if isinstance(parameter.default, bool) and not isinstance(value, bool):
+    for argument, value in given.items():
+        if isinstance(signature.parameters[argument].default, bool) and not isinstance(value, bool):
             raise ValueError(f"Expected {argument} of {name} to be true or false. Received: {argument}={value!r}.")
 
 
@@ -135,5 +134,4 @@ def _check_network(network, name, input_shape, num_classes):
 def require_size(name, input_shape, smallest):
     """Raise a ValueError if a side of the pictures, in pixels, is too short to reach the last layer of model `name`."""
     if min(input_shape[:2]) < smallest:
-        way = "Take larger pictures, or a model without a smallest size: mlp, softmax."
-        raise ValueError(f"Expected at least {smallest} pixels a side for {name}. Received: {input_shape}. {way}")
+        raise ValueError(f"Expected {smallest} pixels a side for {name} (mlp takes any). Received: {input_shape}.")

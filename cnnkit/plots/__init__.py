@@ -1,6 +1,6 @@
 """Figures and words: frame in, Axes or text out. Nothing shows, saves (but `save_figure`) or changes a global style.
 
-Every function that draws does so on the Axes `ax`, or on a figure of its own when `ax` is None, and returns the Axes.
+Every function that draws does so on the Axes `ax`, a new figure's when `ax` is None (but `draw_grid`), and returns it.
 """
 
 from cnnkit.plots.pictures import draw_grid, plot_confusion, plot_images

@@ -102,9 +102,9 @@ def draw_grid(ax, values, title="", tints=None, strong=None):
         stands_out = strong is not None and strong[row][column]
         colour = "0.93" if tint < 0 else sns.light_palette(palette[tint], 10)[6 if stands_out else 3]
         ax.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, edgecolor="white", linewidth=2))
-        number = "" if np.isnan(value) else f"{value:.3g}".replace("-", "−")
-        words = {"ha": "center", "va": "center", "fontsize": 11, "weight": "bold" if stands_out else "normal"}
-        ax.text(column + 0.5, row + 0.5, number, **words)
+        text = "" if np.isnan(value) else f"{value:.3g}".replace("-", "−")
+        look = {"ha": "center", "va": "center", "fontsize": 11, "weight": "bold" if stands_out else "normal"}
+        ax.text(column + 0.5, row + 0.5, text, **look)
     rows, columns = np.shape(values)
     ax.set(xlim=(-0.05, columns + 0.05), ylim=(rows + 0.05, -0.05), aspect="equal")
     ax.set_title(title, fontsize=10)

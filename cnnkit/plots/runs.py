@@ -31,7 +31,7 @@ def plot_curves(history, *, metric="accuracy", hue=None, ax=None):
     ax = style.new_axes(ax)
     parts, counts, crosses = style.groups(history, hue), [], []
     for part, look in parts.values():
-        sound = part[~part["collapsed"].eq(True)]
+        sound = part[~part["collapsed"]]
         counts.append(sound["run_id"].nunique())
         crosses.append((look["color"], _ends(part, columns[-1])))
         solid = look | {"markevery": 1 + part["epoch"].nunique() // 12} | ({"linestyle": "-"} if splits[0] else {})
@@ -198,14 +198,14 @@ def _check_seeds(runs, *by):
 
 def _finished(runs, metric, *by):
     """Return a copy of the runs that did not fail, whose column `lost` says which diverged or collapsed."""
-    lost = ~np.isfinite(runs[metric]) | (runs["status"] == "diverged") | runs["collapsed"].eq(True)
+    lost = ~np.isfinite(runs[metric]) | (runs["status"] == "diverged") | runs["collapsed"]
     return _check_seeds(runs.assign(lost=lost)[runs["status"] != "failed"], *by)
 
 
 def _ends(history, column):
     """Return the last sound epoch of every run that collapsed, or stopped before the longest one of its group."""
     sound = history["epoch"].where(np.isfinite(history[column])).groupby(history["run_id"]).max()
-    collapsed = history["collapsed"].eq(True).groupby(history["run_id"]).any()
+    collapsed = history.groupby("run_id")["collapsed"].any()
     return sound[sound.isna() | (sound < history["epoch"].max()) | collapsed].fillna(history["epoch"].min())
 
 

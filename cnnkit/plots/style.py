@@ -27,8 +27,8 @@ def check_frame(frame, *columns, hue=None):
         way = "Read runs with store.read_runs; a history gets a setting by history.merge(runs[['run_id', ...]])."
         raise ValueError(f"Expected lines with the columns {', '.join(columns)}. Received: {received}. {way}")
     order = [name for name in ("run_id", "epoch") if name in frame]
-    defaults = {"status": "completed", "collapsed": False}
-    frame = frame.assign(**{name: value for name, value in defaults.items() if name not in frame})
+    collapsed = frame["collapsed"].eq(True) if "collapsed" in frame else False
+    frame = frame.assign(status=frame.get("status", "completed"), collapsed=collapsed)
     return frame.sort_values(order) if order else frame
 
 
