@@ -39,10 +39,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def pipeline(batches):
-    """Return `Batches` as TensorFlow reads them, or as they are to another backend.
-
-    Keras' own pipeline is tuned by threads that, with a run on every core, cost a short run a sixth of its time.
-    """
+    """Return `Batches` as TensorFlow reads them, or as they are to another backend."""
     if keras.backend.backend() != "tensorflow":
         return batches
     import tensorflow as tf
@@ -57,6 +54,7 @@ def pipeline(batches):
         signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in (batches.x, batches.y))
         read = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
         read = read.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    # Keras' own pipeline is tuned by threads that, with a run on every core, cost a short run a sixth of its time.
     options = tf.data.Options()
     options.autotune.enabled = False
     return read.with_options(options)

@@ -7,10 +7,8 @@ import numpy as np
 from keras import ops
 from keras.optimizers import schedules
 
-OPTIMIZERS = {
-    name.lower(): getattr(keras.optimizers, name)
-    for name in ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "Adamax", "Nadam", "Ftrl", "Lion")
-}
+CLASSES = ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "Adamax", "Nadam", "Ftrl", "Lion")
+OPTIMIZERS = {name.lower(): getattr(keras.optimizers, name) for name in CLASSES}
 
 
 def _step(rate, steps, drop=0.1, at=(0.5, 0.75)):
@@ -39,10 +37,9 @@ SCHEDULES = {
 
 
 def multiclass_hinge(y_true, y_pred):
-    """Return `(batch,)`: the sum over the wrong classes of max(0, 1 + score - score of the right class).
+    """Return `(batch,)`: the sum over the wrong classes of max(0, 1 + score - right score); both `(batch, classes)`.
 
-    Both are `(batch, num_classes)`, one-hot labels and scores. Source: Weston and Watkins 1999, margin 1; Keras'
-    CategoricalHinge keeps only the worst wrong class.
+    Source: Weston and Watkins 1999, margin 1; Keras' CategoricalHinge keeps only the worst wrong class.
     """
     right = ops.sum(y_true * y_pred, axis=-1, keepdims=True)
     return ops.sum((1.0 - y_true) * ops.relu(1.0 + y_pred - right), axis=-1)
@@ -106,10 +103,8 @@ def check_name(what, name, table):
 
 
 def check_args(config):
-    """Raise a ValueError unless a `RunConfig`'s optimizer and schedule take their arguments.
-
-    Keras is not asked: to make an optimizer runs an operation, after which the number of threads cannot be set.
-    """
+    """Raise a ValueError unless a `RunConfig`'s optimizer and schedule take their arguments."""
+    # Keras is not asked: to make an optimizer runs an operation, after which the number of threads cannot be set.
     taken = inspect.signature(OPTIMIZERS[config.optimizer]).parameters
     rules = {name: rule for name, rule in OPTIMIZER_ARGS.items() if name in taken}
     _check_args("optimizer_args", config.optimizer, config.optimizer_args, rules)

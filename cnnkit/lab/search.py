@@ -25,8 +25,7 @@ from cnnkit.lab.config import RunConfig
 
 ALGORITHMS = ("random", "bayesian", "hyperband")
 FIXED = ("dataset", "train_size", "epochs", "seed")  # what makes two scores comparable, and the budget's unit
-# Trials asked for before any is told; were it the number of workers, another machine would be proposed other trials.
-BATCH = 4
+BATCH = 4  # trials asked for before any is told; with the number of workers, the proposals would depend on the machine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,17 +49,16 @@ class Range:
 def run_search(space, algorithm, budget, *, experiment, base, seed, seeds=(), **how):
     """Search a space for the best `val_score` within a budget of epochs; asked again, it goes on where it was stopped.
 
-    Every trial trains from scratch, in Hyperband too: no `RunConfig` tells a run that was continued. An impossible
-    argument or point of the space is a ValueError before any training.
+    Every trial trains from scratch, in Hyperband too. What is impossible is a ValueError before any training.
 
     Args:
         space: Dict of `RunConfig` field, or entry of one (`"model_args.dropout_rate"`), to `Range` or list of choices.
         algorithm: One of `ALGORITHMS`. Bayesian: a Gaussian process, after two random trials a hyperparameter.
             Hyperband: factor 3, up to `base.epochs`.
         budget: Epochs of all runs together, as asked for: also of those that the store has or that end early.
-        base: `RunConfig` with everything that is not in the space.
+        base, seeds: `RunConfig` with all that is not in the space, and training seeds (none: its own): a trial is a run
+            of each, its score their mean.
         seed: Integer, at least 1, of the proposals: each algorithm has its own stream of them.
-        seeds: Training seeds: a trial is a run of each, its score their mean. Empty for `base.seed` alone.
         experiment, **how: As of `sweeps.run_all` (`workers, scheduler, client, refresh`): none changes the proposals.
     Returns:
         DataFrame: one line a trial: `algorithm, search_seed, trial` (from 1), the hyperparameters, `run_id, epochs` (of

@@ -169,10 +169,8 @@ def _missing(configs, stored, experiment, refresh):
 
 def _tell_cost(missing, stored, experiment):
     """Say what the runs will take, from the seconds of rows like them."""
-    if "train_seconds" not in stored:
-        return
-    like = stored.assign(seconds=stored["train_seconds"] / stored["epochs_run"])
-    known = like.groupby(["dataset", "model"])["seconds"].mean()
+    like = stored.reindex(columns=["dataset", "model", "train_seconds", "epochs_run"])
+    known = like["train_seconds"].div(like["epochs_run"]).groupby([like["dataset"], like["model"]]).mean()
     costs = [known.get((config.dataset, config.model), np.nan) * config.epochs for config in missing]
     if np.isfinite(costs).any():
         seconds = np.nanmean(costs) * len(costs)
@@ -204,7 +202,7 @@ def _run_missing(missing, experiment, client, total, refresh, on_row):
                 if known["bytes"] > there:
                     keep(training.failed_row(config, MemoryError(tell_memory(config))), pd.DataFrame())
                     continue
-                task = dataclasses.asdict(config), _code(config.model), known["model_sha256"]
+                task = dataclasses.asdict(config), *_code(config.model), known["model_sha256"]
                 waiting[client.submit(_train_one, *task, key=f"{experiment}-{config.run_id}")] = config
             for future in distributed.as_completed(waiting):
                 config = waiting.pop(future)
@@ -225,8 +223,7 @@ def _outcome(future, config, memory):
     try:
         return future.result()
     except concurrent.futures.CancelledError as error:
-        way_on = "The same command goes on with what is kept."
-        raise OSError(f"Expected the Dask scheduler to last. Received: {error}. {way_on}") from None
+        raise OSError(f"Expected the Dask scheduler to last. Received: {error}. The same command goes on.") from None
     except distributed.KilledWorker:
         error = RuntimeError(f"its worker died three times, perhaps for want of memory: {memory}")
     except Exception as other:  # the run could not even be sent
@@ -241,13 +238,12 @@ def _code(model):
     return models.get_builder(model), own
 
 
-def _train_one(fields, code, model_sha256):
+def _train_one(fields, builder, registered, model_sha256):
     """Train one run in a worker and return its row and history; an exception becomes a failed row."""
     startup.import_keras()
     use_one_thread()
     keras.config.disable_interactive_logging()  # a diverged run is a row, not a line in somebody's terminal
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it counts retracings over unrelated models
-    builder, registered = code
     models.register(builder)
     for name, thing in registered.items():
         package, _, short = name.rpartition(">")

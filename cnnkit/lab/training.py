@@ -24,8 +24,7 @@ EVALUATION_BATCH = 256  # only speed depends on it
 STEPS_PER_CALL = 16  # so many batches a call of the traced step: the same bits, and less of Python between them
 FEW_IMAGES = 5000  # on fewer, tracing such a call costs more than it saves
 COPIES = 3  # of the weights while a run trains: themselves, their gradients, and at least one more for the optimizer
-# What a traced step does not depend on: sizes and weights are its arguments, and the digest stands for the model. Every
-# other field is traced until someone proves otherwise (tests/test_training.py).
+# Sizes and weights are arguments of a traced step, the digest stands for the model; all else is traced until disproved.
 UNTRACED = {"dataset", "train_size", "model", "model_args", "batch_size", "last_batch"}
 UNTRACED |= {"epochs", "early_stopping", "seed"}
 SCORES = ("loss", "accuracy")
@@ -52,11 +51,9 @@ def train(config, *, keep_traced=False, model_sha256=None):
 
     A ValueError, before any training, if it does not fit data or model. A loss that is not finite ends it, `diverged`:
     its final losses are missing, its final accuracies those of the network that came out, which says class 0 always.
-
-    Args:
-        keep_traced: Boolean. True reuses the compiled model of this process' last run where only weights, seeds, data
-            and learning rate differ: the same bits, sooner, but the next such call overwrites `Run.model`.
-        model_sha256: The model's digest, where the caller knows it: a worker has no source of a notebook's cell.
+    `keep_traced` reuses this process' last compiled model where only weights, seeds, data and learning rate differ: the
+    same bits, sooner, but the next such call overwrites `Run.model`. A worker, without the source of a notebook's cell,
+    is told the model's digest, `model_sha256`.
     """
     dataset = check(config)
     model_sha256 = model_sha256 or fingerprint(config)["model_sha256"]

@@ -91,8 +91,9 @@ def _check_edits(target, notebook):
     built = old.metadata.get("cnnkit", {}).get("cells_sha256")  # None: some editors drop what they do not know
     if _digest(old) not in (built, _digest(notebook)):
         name = f"notebooks/source/{target.stem}.py"
-        way_on = f"Take the edit over with\n    jupytext --to py:percent --output {name} {target}\nor delete it"
-        raise RuntimeError(f"{target} was edited since it was built, and would lose that. {way_on} to build from {name}.")
+        take_over = f"Take the edit over with\n    jupytext --to py:percent --output {name} {target}"
+        way_on = f"{take_over}\nor delete it to build from {name}."
+        raise RuntimeError(f"{target} was edited since it was built, and would lose that. {way_on}")
 
 
 def _check_faults(notebook, source):

@@ -26,10 +26,7 @@ PLACE = ("device", "keras", "backend")  # where a row was made
 
 
 def check_reruns(rows, history, sample, seed):
-    """Train a sample of rows again, in a store that is thrown away, and yield `(outcome, text)` as `verify` prints.
-
-    `rows` and `history`, their epochs, have a column `experiment`; `sample` and `seed` are those of `verify`.
-    """
+    """Train a sample of rows (each with its `experiment`) again, in a store of their own; yield `(outcome, text)`."""
     rows = _with_spread(rows[rows["status"].isin(store.FINAL)])
     for dataset in sorted(name for name in set(rows["dataset"]) if not data.is_available(name)):
         lost = rows["dataset"] == dataset
