@@ -67,8 +67,8 @@ def check_name(name):
     plain = str(name).removeprefix(PERMUTED)
     entry = folder.make_entry(plain) if plain.startswith(folder.PREFIX) else REGISTRY.get(plain)
     if entry is None:
-        names = ", ".join(list_datasets())
-        raise ValueError(f"Expected {names} or folder:PATH, {PERMUTED} before it or not. Received: {name!r}.")
+        names = f"{', '.join(list_datasets())} or folder:PATH, {PERMUTED} before it or not"
+        raise ValueError(f"Expected a data set out of {names}. Received: {name!r}.")
     if plain == name:
         return entry
     return dataclasses.replace(entry, load=lambda data_dir: permute_pixels(entry.load(data_dir)))
