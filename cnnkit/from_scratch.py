@@ -57,8 +57,7 @@ def im2col(x, kernel, *, stride=1, padding="valid", dilation=1, fill=0.0):
 def col2im(parts, cache, dtype):
     """Add up what the windows send back to each pixel, (n, h, w, c): the way back through `im2col`.
 
-    `parts` has an array (n, rows, columns, c) for each position in the kernel, which meets a pixel at most once: hence
-    the loop. Adding to all at once would lose sums where windows overlap.
+    `parts` has an array (n, rows, columns, c) for each position in the kernel: added one by one, or sums would be lost.
     """
     (n, height, width, channels), ((top, bottom), (left, right)), kernel, stride, dilation = cache
     padded = np.zeros((n, top + height + bottom, left + width + right, channels), dtype)

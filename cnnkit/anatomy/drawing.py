@@ -57,9 +57,8 @@ def _label(row):
 def draw_network(table, *, ax=None):
     """Draw a layer table as boxes to scale, from the image on the left to the output on the right.
 
-    Height, receding width and length follow the output's height, width and channels by their square roots, so that 227
-    pixels, 3 channels and 4,096 units fit one picture. Vectors are columns. Layers that leave the shape as it is
-    (activations, dropout) are not drawn; branches stand one after the other. Returns the Axes, by default new ones.
+    Height, receding width and length follow the output's height, width and channels by their square roots. Vectors are
+    columns. Layers that leave the shape as it is are not drawn; branches stand one after the other. Returns the Axes.
     """
     rows = table.assign(kind=table.apply(_kind, axis=1), box=table.output_shape.map(_box)).dropna(subset="kind")
     rows["above"] = rows.output_shape.map(lambda shape: "×".join(map(str, shape)))

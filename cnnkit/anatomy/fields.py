@@ -70,9 +70,8 @@ def advance(before, facts, shape):
 def gradient_box(model, layer_name, unit=None):
     """The receptive field as measured: slices of an image, the box of pixels that have a gradient on one unit.
 
-    On a copy with random positive weights, linear activations, and means for maxima, so that nothing is cancelled, cut
-    off or decided by a tie. `layer_name` is one of `model.layers`, `unit` a place in its grid (None: the centre). Needs
-    the TensorFlow backend.
+    On a copy with random positive weights, linear activations, and means for maxima: nothing is cancelled or cut off.
+    `layer_name` is one of `model.layers`, `unit` a place in its grid (None: the centre). Needs TensorFlow.
     """
     import tensorflow as tf  # Keras has no word for a gradient
 

@@ -19,12 +19,11 @@ def conv_output_size(size, kernel_size, stride=1, padding="valid", dilation=1, *
     if padding == "same":
         return math.ceil(size / stride)
     if (unseen := free % stride) and not floor:
-        given = f"{size=}, {kernel_size=}, {stride=}, {padding=}, {dilation=}, which gives {free / stride + 1:g}"
+        got = f"{size=}, {kernel_size=}, {stride=}, {padding=}, {dilation=}"
+        got += f", which gives {free / stride + 1:g} positions, not an integer"
         fit = f"Sizes {size - unseen} and {size + stride - unseen} fit; floor=True gives {free // stride + 1}"
         way = f"{fit}, as Keras does, and leaves the last {unseen} pixel(s) unseen."
-        raise ValueError(
-            f"Expected windows that fill the input exactly. Received: {given} positions, not an integer. {way}"
-        )
+        raise ValueError(f"Expected windows that fill the input exactly. Received: {got}. {way}")
     return free // stride + 1
 
 

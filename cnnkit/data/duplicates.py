@@ -8,10 +8,7 @@ PAIRS = (("train", "train"), ("val", "val"), ("test", "test"), ("val", "train"),
 
 
 def check_duplicates(dataset):
-    """Count equal images of a `Dataset`: a frame, one line a pair of splits, and a sentence that reads it.
-
-    `images` of the split `of` have an equal in `also_in`, `other_label` of them one under another label.
-    """
+    """Return a frame, how many `images` of a split have an equal in another or the same one, and a sentence on it."""
     frames, lines = {}, []
     for split in ("train", "val", "test"):
         digests = [hashlib.blake2b(image, digest_size=16).digest() for image in getattr(dataset, f"x_{split}")]

@@ -103,8 +103,7 @@ def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=Tru
 def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
     """Plot the mean of a metric over two settings as an annotated table, with its range; brighter is better.
 
-    `x, y, values` are columns of `runs`, one line a run: the settings across and upwards, and the metric. A cell's mean
-    leaves diverged and collapsed runs out and counts them: `×1`.
+    `x, y, values` are columns of `runs`: settings across and upwards, and the metric. `×1`: a run that is in no mean.
     """
     runs = style.check_frame(runs, x, y, values)
     finished = _finished(runs, values, x, y)

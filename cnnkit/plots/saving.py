@@ -52,10 +52,7 @@ def hash_rows(rows):
 
 
 def read_provenance(path):
-    """Return what `save_figure` wrote into a PNG: `experiment, runs, rows_sha256, commit, cnnkit`.
-
-    Signs that a terminal would obey become "?". Without provenance it is a ValueError, unreadable an OSError.
-    """
+    """Return what `save_figure` wrote into a PNG, or raise ValueError; what a terminal would obey becomes "?"."""
     with open(path, "rb") as file:
         try:
             with warnings.catch_warnings(action="error"), Image.open(file, formats=["PNG"]) as image:
