@@ -3,10 +3,9 @@
 import itertools
 import math
 
+import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.patches import Patch, Polygon
-
-from cnnkit.plots.style import new_axes
 
 _COLOURS = {"input": 7, "convolution": 0, "pooling": 1, "dense": 2, "joining": 4}  # places in the colorblind palette
 # Inches of a unit, a pixel's side; in units: how far one recedes, a channel, a character of a label, and a gap.
@@ -67,7 +66,8 @@ def draw_network(table, *, ax=None):
     drawn = [length + back for _, back, length in rows.box]
     written = [_CHARACTER * max(map(len, [row.above, *row.below.split("\n")])) for row in rows.itertuples()]
     slots = [max(pair) + _GAP for pair in zip(drawn, written, strict=True)]
-    ax = new_axes(ax, _INCHES * sum(slots), _INCHES * (2 * half + 8))
+    if ax is None:
+        _, ax = plt.subplots(figsize=(_INCHES * sum(slots), _INCHES * (2 * half + 8)), layout="constrained")
     palette = sns.color_palette("colorblind")
     for row, size, slot, end in zip(rows.itertuples(), drawn, slots, itertools.accumulate(slots), strict=True):
         centre, top = end - slot / 2, (row.box[0] + row.box[1]) / 2
