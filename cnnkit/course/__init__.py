@@ -82,33 +82,30 @@ def _cluster():
 
 
 def show(found, *stems):
-    """Draw figures of `Findings`, such as `"accuracy_cifar10"` (all where no stem is given), or say what is missing."""
-    if _is_open(found):
-        return
-    figures = found.figures()
-    for stem in stems or figures:
-        plots.mark_profile(figures[stem], found.profile)
-    for stem in set(figures) - set(stems or figures):
-        plt.close(figures[stem].get_figure(root=True))
+    """Draw figures of `Findings`, such as `"accuracy_cifar10"` (all where no stem is given); say what is missing."""
+    _say_gap(found)
+    for stem, drawn in found.figures().items():
+        plots.mark_profile(drawn, found.profile)
+        if stems and stem not in stems:
+            plt.close(drawn.get_figure(root=True))
     plt.show()
 
 
 def tell(found):
-    """Show the table of `Findings`, what belongs under it, and its verdicts, or say what is missing."""
-    if _is_open(found):
-        return
-    say(plots.markdown_table(plots.readable(found.table())), *found.notes())
-    if rows := found.verdicts():
-        print(plots.tell_verdicts(claims.as_table(rows), indent=""))
+    """Show the table of `Findings`, what belongs under it, and its verdicts; say what is missing."""
+    _say_gap(found)
+    if len(table := found.table()):
+        say(plots.markdown_table(plots.readable(table)), *found.notes())
+        if rows := [row for row in found.verdicts() if not str(row.get("reason")).startswith("being measured again")]:
+            print(plots.tell_verdicts(claims.as_table(rows), indent=""))
 
 
-def _is_open(found):
-    """Return whether runs are missing, and say it once."""
+def _say_gap(found):
+    """Say once what is missing and what trains it."""
     gap = f"*{found.experiment.name}: {found.gap()}.*"
     if not found.complete and gap not in _SAID:
         _SAID.add(gap)
         say(f"{gap} `make sweeps EXPERIMENT={found.experiment.name} PROFILE={found.profile}` trains it.")
-    return not found.complete
 
 
 def say(*sentences):

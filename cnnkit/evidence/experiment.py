@@ -122,18 +122,19 @@ class Findings:
 
     def verdicts(self):
         """Return the raw verdicts on all claims, a list of dicts; `claims.as_table` makes them a table."""
-        more = {"experiment": self.experiment.name} | ({} if self.complete else {"reason": self.gap()})
-        return [row | more for plan in self.plans.values() for row in plan.verdicts()]
+        name, waiting = {"experiment": self.experiment.name}, {"reason": self.gap()}
+        plans = self.plans.values()
+        return [row | name | (waiting if plan.missing else {}) for plan in plans for row in plan.verdicts()]
 
     def table(self):
-        """Return a DataFrame of one line an arm over its fresh seeds.
+        """Return a DataFrame of one line an arm over its fresh seeds, of the parts that are all there.
 
         It has the part (where there are several), what an arm's name says, `num_params, learning_rate, epochs`, of the
         test accuracy over the runs that did not collapse `mean, low, high` (a 95% Student-t interval; below five runs
         their range) and `n`, and `collapsed`: how many of how many, with a Clopper–Pearson interval where any did.
         """
         names = dict.fromkeys((name for plan in self.plans.values() for name in plan.comparison.names), "")
-        tables = [_levels(plan).assign(part=part) for part, plan in self.plans.items() if len(plan.of_role("fresh"))]
+        tables = [_levels(plan).assign(part=part) for part, plan in self.plans.items() if not plan.missing]
         table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["part", *names, *LEVELS])
         # Parts may name their arms by other things.
         table = table[[*["part"] * (len(self.plans) > 1), *names, *LEVELS]].fillna(names)
@@ -156,7 +157,7 @@ class Findings:
         sentences = []
         for part, plan in self.plans.items():
             level, budget, fresh = plan.comparison.level, plan.budget(), plan.of_role("fresh")
-            if fresh.empty:
+            if plan.missing or fresh.empty:
                 continue
             where = f" ({part})" if len(self.plans) > 1 else ""
             control = f"{plan.comparison.control}{where}"
@@ -172,15 +173,15 @@ class Findings:
                 words = f"{change:+.2f} [{low:.2f}, {high:.2f}] points over {budget['n']} seeds."
                 sentences.append(f"Twice the {budget['epochs']} epochs change {control} by {words}")
             reached = share[fresh["arm"] == plan.comparison.control].mean()
-            if level is not None and not plan.missing and reached < level - LOW_LEVEL:
+            if level is not None and reached < level - LOW_LEVEL:
                 words = f"and a plain good recipe {level:.1%} on the same data: a bug until explained."
                 sentences.append(f"{control} reaches {reached:.1%}, {words}")
         return sentences
 
     def figures(self):
-        """Return a dict of file stem to Axes or Figure: rates tried, accuracies and curves of every part, and more."""
-        drawn = {}
-        for part, plan in self.plans.items():
+        """Return a dict of file stem to Axes or Figure: rates, accuracies and curves of each part that is all there."""
+        drawn, more = {}, self.experiment.more_figures if self.complete else None
+        for part, plan in [pair for pair in self.plans.items() if not pair[1].missing]:
             suffix, fresh, names = f"_{part}" if part else "", plan.of_role("fresh"), plan.comparison.names
             hue = names[0] if len(names) == 1 else "arm"
             if plan.choices:
@@ -192,7 +193,7 @@ class Findings:
             labels = fresh[["run_id", "seed", "collapsed"]].assign(**{hue: fresh["arm"]})
             lines = plan.history.merge(labels, on="run_id")
             drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue=hue)
-        return drawn | (self.experiment.more_figures(self) if self.experiment.more_figures else {})
+        return drawn | (more(self) if more else {})
 
     def answer(self):
         """Return the answer to the question in one sentence, or that it is being measured again."""
@@ -225,10 +226,10 @@ class TrialFindings(Findings):
         return self.experiment.decide(self) if self.experiment.decide and self.complete else []
 
     def table(self):
-        return self.experiment.tabulate(self)
+        return self.experiment.tabulate(self) if self.complete else pd.DataFrame()
 
     def figures(self):
-        return self.experiment.draw(self)
+        return self.experiment.draw(self) if self.complete else {}
 
 
 def _levels(plan):

@@ -128,7 +128,7 @@ def claims_table(found=None):
 def save_figures(found, folder):
     """Draw, save and close an experiment's figures; return a dict of PNG path to words on its axes."""
     saved = {}
-    rows = found.runs if len(found.runs) else found.trials.assign(run_id="")
+    rows = found.runs if len(found.runs) else getattr(found, "trials", found.runs).assign(run_id="")
     with plt.style.context("default"):
         for stem, drawn in found.figures().items():
             figure = drawn.get_figure(root=True)
@@ -154,12 +154,12 @@ def _index(found, table):
 def _section(found, table, folder):
     name, gap = found.experiment.name, found.gap()
     parts = [f"## {name}\n\n{found.experiment.question}\n"]
-    if found.complete:
-        figures = save_figures(found, folder / name)
-        parts += [f"![{words}](../{name}/{path.name})\n" for path, words in figures.items()]
-        parts += [markdown_table(readable(found.table())) + "\n", *(f"{note}\n" for note in found.notes())]
-    else:
-        parts.append(f"**{gap[:1].upper()}{gap[1:]}.** No figure, no table and no verdict until all are trained.\n")
+    if not found.complete:
+        parts.append(f"**{gap[:1].upper()}{gap[1:]}.** Below is what is decided without them.\n")
+    figures = save_figures(found, folder / name)
+    parts += [f"![{words}](../{name}/{path.name})\n" for path, words in figures.items()]
+    if len(levels := found.table()):
+        parts += [markdown_table(readable(levels)) + "\n", *(f"{note}\n" for note in found.notes())]
     if len(decided := table[table["experiment"] == name]):
         parts.append(_claims_markdown(decided))
     if len(found.runs):

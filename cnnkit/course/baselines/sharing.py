@@ -53,6 +53,12 @@ def networks(dataset, train_size, margin):
     )
 
 
+def answer(found):
+    """Return what windows are worth because neighbouring pixels belong together."""
+    effect = next(row["effect"] for row in found.verdicts() if row["id"] == "locality-cifar10")
+    return f"On CIFAR-10 windows buy {100 * effect:+.1f} points more on pixels in place than on shuffled ones."
+
+
 MNIST, CIFAR10 = networks("mnist", 10_000, 0.002), networks("cifar10", 20_000, 0.01)
 
 EXPERIMENT = Experiment(
@@ -61,4 +67,5 @@ EXPERIMENT = Experiment(
     full={"cifar10": CIFAR10, "mnist": MNIST},
     smoke={"digits": networks("digits", 500, 0.01).small(rates=1, batch_size=32, epochs=2)},
     notebook="02_baselines",
+    answer=answer,
 )

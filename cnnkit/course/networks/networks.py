@@ -68,10 +68,7 @@ def answer(found):
 
 
 def costs(found):
-    """Return the front page's table, a frame of strings: what a network costs and reaches, beside what was printed.
-
-    Multiply-adds are those of one picture, minutes those of one core, and ranges those over the seeds.
-    """
+    """Return the front page's table, strings: multiply-adds of a picture, minutes of a core, ranges over the seeds."""
     lines = []
     for part, plan in found.plans.items():
         shape, images = PROBLEMS[part]
