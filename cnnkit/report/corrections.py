@@ -26,6 +26,12 @@ def page(name, verdicts):
     return re.sub(r"{{(.*?)}}", lambda found: filled[found[1]], text)
 
 
+def mark_verdict(line):
+    """Return the verdict of a line of `claims.csv`, a dict, in bold, with how a refutation reads."""
+    reading = line.get("reading")
+    return f"**{line['verdict']}**" + (f" ({reading})" if isinstance(reading, str) and reading else "")
+
+
 def _tell(line):
     """Tell a figure that is computed; the sentence, verdict and effect of what is measured; or that it is awaited."""
     told = tell_effect(line)
@@ -33,7 +39,7 @@ def _tell(line):
         return OPEN
     if line["experiment"]:
         why = f": {line['reason']}" if pd.isna(line["effect"]) else f", {told}"
-        return f"{line['text']} **{line['verdict']}**{why}"
+        return f"{line['text']} {mark_verdict(line)}{why}"
     return told
 
 
@@ -44,11 +50,10 @@ def _changes(lines):
         line, old, told = lines.get(was["now"]), was["verdict"], "–"
         fate = "not asked any more" if line is None else OPEN
         if line and not line["reason"].startswith(OPEN):
-            new, told = line["verdict"], f"**{line['verdict']}** {tell_effect(line)}"
+            new, told = line["verdict"], f"{mark_verdict(line)} {tell_effect(line)}"
             fate = "kept" if new == old else "weakened" if new == "INCONCLUSIVE" else "reversed"
             fate = "decided" if old == "INCONCLUSIVE" != new else fate
-        effect = tell_effect(was)
-        table.append({"Claim": was["text"], "0.1": f"{old} {effect}", "Now": told, "Fate": fate})
+        table.append({"Claim": was["text"], "0.1": f"{old} {tell_effect(was)}", "Now": told, "Fate": fate})
     table = pd.DataFrame(table)
     counts = ", ".join(f"{count} {fate}" for fate, count in table["Fate"].value_counts().items())
     return {"table": markdown_table(table), "counts": f"Of its {len(table)} verdicts over seeds: {counts}."}

@@ -93,17 +93,15 @@ def derive(folder):
 
 
 def write_front_page(root=HOME):
-    """Write finding, networks and notebooks between their marks in `README.md`; a ValueError if one is not there once.
-
-    What waits for rows says so.
-    """
+    """Write finding, networks and notebooks between their marks in `README.md`; a ValueError if one is not there."""
     path, found = Path(root) / "README.md", all_findings()
     verdicts, text = claims_table(found).set_index("id"), path.read_text()
     sources = sorted(Path(root).glob("notebooks/source/*.py"))
-    networks = found["networks"]
     parts = {
         "finding": _finding(found[FINDING[0]], verdicts),
-        "networks": markdown_table(costs(networks)) if networks.complete else _waiting(networks),
+        "networks": markdown_table(costs(found["networks"]))
+        if found["networks"].complete
+        else _waiting(found["networks"]),
         "notebooks": markdown_table(pd.DataFrame([_notebook(source, found.values(), verdicts) for source in sources])),
     }
     for name, part in parts.items():
@@ -156,8 +154,7 @@ def _section(found, table, folder):
     parts = [f"## {name}\n\n{found.experiment.question}\n"]
     if not found.complete:
         parts.append(f"**{gap[:1].upper()}{gap[1:]}.** Below is what is decided without them.\n")
-    figures = save_figures(found, folder / name)
-    parts += [f"![{words}](../{name}/{path.name})\n" for path, words in figures.items()]
+    parts += [f"![{words}](../{name}/{path.name})\n" for path, words in save_figures(found, folder / name).items()]
     if len(levels := found.table()):
         parts += [markdown_table(readable(levels)) + "\n", *(f"{note}\n" for note in found.notes())]
     if len(decided := table[table["experiment"] == name]):
@@ -170,11 +167,11 @@ def _section(found, table, folder):
 
 
 def _claims_markdown(verdicts):
-    readings = [f" ({reading})" if reading else "" for reading in verdicts["reading"].astype(object).fillna("")]
+    lines = verdicts.to_dict("records")
     columns = {
-        "Verdict": "**" + verdicts["verdict"] + "**" + readings,
+        "Verdict": [corrections.mark_verdict(line) for line in lines],
         "Claim": verdicts["text"],
-        "Effect": [tell_effect(line) for line in verdicts.to_dict("records")],
+        "Effect": [tell_effect(line) for line in lines],
         "Because": verdicts["reason"],
     }
     return markdown_table(pd.DataFrame(columns)) + "\n"
