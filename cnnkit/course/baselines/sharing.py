@@ -50,6 +50,7 @@ def networks(dataset, train_size, margin):
             claim("permuted", PERMUTED, "convolution, permuted", "dense, permuted"),
         ),
         control="convolution, plain",
+        block=2,
     )
 
 

@@ -3,7 +3,7 @@
 Run:     python -m cnnkit sweep lenet --profile full
 Expect:  about 1.0% test error for both, beside the 0.95% of LeCun et al. 1998; two hours of one core.
 Before:  0.1's first design ended one seed of the 1998 network at 88.5%; both designs were judged on the same seeds, and
-         all of its runs ended on a small last batch.
+         all of its runs ended on a small last batch. Its seeds 101 to 105 had been seen: hence block 2.
 
 The paper trained on all 60,000 images, one an update, with a step of its own for every weight; here a tenth of them is
 held out for validation, and the two networks share one recipe, each with the learning rate that suits it. The network
@@ -15,6 +15,7 @@ from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
 PAPER_ACCURACY = 0.9905  # LeCun et al. 1998, sec. III.B: 0.95% test error, without distorted training images
+TEXT = "LeNet-5 with ReLU, max-pooling and softmax reads digits better than the network of 1998."
 
 networks = Comparison(
     RunConfig(dataset="mnist", batch_size=64, epochs=20, schedule="cosine"),
@@ -22,19 +23,9 @@ networks = Comparison(
     arms={"1998": {"model": "lenet5", "scaling": "unit"}, "today": {"model": "lenet5_modern"}},
     rates=(0.025, 0.05, 0.1, 0.2, 0.4),
     tuned_with={"train_size": 20_000, "epochs": 6},
-    claims=(
-        Claim(
-            "lenet-today",
-            "LeNet-5 with ReLU, max-pooling and softmax reads digits better than the network of 1998.",
-            better="today",
-            worse="1998",
-            source="popular articles",
-            margin=0.002,
-            ledger=7,
-        ),
-    ),
+    claims=(Claim("lenet-today", TEXT, "today", "1998", source="popular articles", margin=0.002, ledger=7),),
     control="today",
-    longer_seeds=0,  # twenty passes are the paper's own
+    block=2,
     level=0.99,
 )
 

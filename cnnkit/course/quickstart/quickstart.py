@@ -2,13 +2,15 @@
 
 Run:     python -m cnnkit sweep quickstart                   (smoke: digits, offline, about a minute)
          python -m cnnkit sweep quickstart --profile full    (MNIST, about 15 minutes of one core)
-Before:  0.1 tried twelve rates with three epochs in [0, 1], and showed three decades of no interest.
+Before:  0.1 tried twelve rates with three epochs in [0, 1], and showed three decades of no interest. Its seeds had been
+         seen: hence block 2.
 """
 
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
 RECIPE = {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle", "batch_size": 64, "epochs": 10}
+CLAIM = "LeNet-5 reads digits better than one linear layer."
 
 networks = Comparison(
     RunConfig(dataset="mnist", train_size=10_000, **RECIPE),
@@ -17,15 +19,10 @@ networks = Comparison(
     rates={"LeNet-5": (0.01, 0.02, 0.04, 0.08, 0.16, 0.32), "linear layer": (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)},
     claims=(
         Claim(
-            "lenet-beats-linear",
-            "LeNet-5 reads digits better than one linear layer.",
-            better="LeNet-5",
-            worse="linear layer",
-            source="LeCun et al. 1998, fig. 9",
-            margin=0.002,
-            ledger=77,
+            "lenet-beats-linear", CLAIM, "LeNet-5", "linear layer", "LeCun et al. 1998, fig. 9", margin=0.002, ledger=77
         ),
     ),
+    block=2,
     level=0.98,
 )
 
