@@ -264,3 +264,9 @@ def test_statistics_need_no_keras():
     code = "import sys, cnnkit.evidence.claims, cnnkit.plots; print({'keras', 'tensorflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_verdicts_that_were_only_counted_make_a_table():
+    counted = {"id": "knn", "ledger": 59, "verdict": "TRUE", "effect": 0.39}
+    table = claims.as_table([counted])
+    assert table[["id", "verdict"]].to_numpy().tolist() == [["knn", "TRUE"]] and table["q"].isna().all()

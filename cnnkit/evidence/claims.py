@@ -142,7 +142,7 @@ def as_table(rows):
     `q` is the Benjamini–Hochberg value over all claims that seeds decide; above 0.05 a verdict is INCONCLUSIVE. A
     ValueError tells of an id that occurs twice.
     """
-    table = pd.DataFrame(rows, columns=COLUMNS).astype({"q": float})
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"q": float, "reading": object, "reason": object})
     if len(twice := table[table["id"].duplicated()]):
         raise ValueError(f"Expected a claim's id only once. Received: {', '.join(twice['id'])} twice. Rename one.")
     table = table.sort_values(["ledger", "id"], ignore_index=True)
