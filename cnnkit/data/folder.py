@@ -142,7 +142,8 @@ def _read(root, size, on_error, files, aside):
     counts = np.bincount(labels[(parts == "train") | (parts == "")], minlength=len(class_names))
     least = 3 if "" in parts else 1  # to train, to validate and to test; or to train on
     if counts.min() < least:
-        received = f"{counts.min()} of class {class_names[counts.argmin()]!r}; left out: {enumerate_some(left_out) or 0}"
+        rarest = f"{counts.min()} of class {class_names[counts.argmin()]!r}"
+        received = f"{rarest}; left out: {enumerate_some(left_out) or 'nothing'}"
         raise ValueError(f"Expected at least {least} readable pictures of every class in {root}. Received: {received}.")
     train, test = np.flatnonzero(parts != "test"), np.flatnonzero(parts == "test")
     if "" in parts:
