@@ -344,7 +344,7 @@ if found.complete:
         f"guess was {guess:g}, with {means[guess]:.1%}. Third prediction: at least four digits in five are read with "
         f"rates from {useful[0]:g} to {useful[-1]:g}, a factor of **{useful[-1] / useful[0]:.0f}** within this grid.",
         f"At {beyond[0]:g}, {beyond[0] / rate:.0f} times the chosen rate, it has fallen over the **cliff**: "
-        f"{means[beyond[0]]:.0%} are right, which is chance. So the two sides are not alike: downwards accuracy is "
+        f"{means[beyond[0]]:.0%} are right, close to chance. So the two sides are not alike: downwards accuracy is "
         f"lost a little at a time, upwards all at once. When in doubt, go lower."
         if len(beyond)
         else "The grid ends before the cliff beyond which learning fails.",
