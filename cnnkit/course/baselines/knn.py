@@ -3,23 +3,25 @@
 Run:     python -m cnnkit sweep knn --profile full
 Expect:  38.6% (L1) and 35.4% (L2) on CIFAR-10 with one neighbour; about an hour of one core.
 
-No network is trained: scikit-learn finds the neighbours, and a line of `trials.csv` says how many images their k
-nearest neighbours name rightly. `val`: validation images, whose neighbours are training images. `test`: test images,
-and neighbours are all others.
+A line of `trials.csv` says how many images their k nearest neighbours, by scikit-learn, name rightly. `val`: validation
+images, whose neighbours are training images. `test`: test images, and neighbours are all others.
 """
 
 import itertools
 import time
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from scipy import stats
 from sklearn.neighbors import NearestNeighbors
 
-from cnnkit import data, plots
+from cnnkit import data
 from cnnkit.evidence.experiment import Trials
 from cnnkit.lab import store
 from cnnkit.lab.provenance import provenance
+from cnnkit.plots import style
 
 MOST = 20  # neighbours
 METRICS = {"l1": "manhattan", "l2": "euclidean"}
@@ -95,13 +97,22 @@ def tabulate(found):
 
 
 def draw(found):
-    """Return test accuracy against k, a figure a data set, published figures as stars."""
-    lines, drawn = accuracies(found).rename(columns={"metric": "distance"}).query("split == 'test'"), {}
+    """Return test accuracy against k with Wilson intervals, a figure a data set, published figures as stars."""
+    lines, drawn = accuracies(found).query("split == 'test'"), {}
+    lines = lines.assign(Distance=lines["metric"].str.upper(), **100 * lines[["accuracy", "low", "high"]])
     for name, part in lines.groupby("dataset"):
-        ax = drawn[name] = plots.plot_sweep(part, x="k", y="accuracy", hue="distance", log_x=False)
+        _, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
+        look = {"hue": "Distance", "style": "Distance", "markers": True, "palette": "colorblind"}
+        drawn[name] = sns.lineplot(part, x="k", y="accuracy", ax=ax, **look)
+        for (_, one), colour in zip(part.groupby("Distance"), sns.color_palette("colorblind"), strict=False):
+            ax.fill_between(one["k"], one["low"], one["high"], color=colour, alpha=0.15, linewidth=0)
         printed = PUBLISHED[PUBLISHED["dataset"] == name]
-        ax.plot(printed["k"], printed["published"], "*", color="0.2", ms=12, zorder=4)
-        ax.set(xlabel="k, neighbours that vote", title=f"{name}, test set" + "; ★ published" * bool(len(printed)))
+        ax.plot(printed["k"], 100 * printed["published"], "*", color="0.2", ms=12, label="published", zorder=4)
+        told = f"Accuracy on the test set of {name} (%)"
+        ax.set(xlabel="k, neighbours that vote", ylabel=told, xticks=[1, 5, 10, 15, 20])
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        style.add_caption(ax, "bands: 95% Wilson intervals of a share of these test images")
+        sns.despine(ax=ax)
     return drawn
 
 

@@ -7,8 +7,7 @@ Before:  0.1 tuned on one seed with inputs in [0, 1], and claimed that softmax i
          CIFAR-10 had been seen by then: hence block 2. On MNIST the hinge still gained after 10 epochs (block 2, too):
          hence 20, block 3, and the hinge as control.
 
-The scores are the same affine function of the pixels; only what is asked of them differs. The hinge is content once the
-right class leads every other by 1; cross-entropy never is. It adds up to nine wrong classes, so its rates are smaller.
+The hinge is content once the right class leads every other by 1; cross-entropy never is.
 """
 
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment

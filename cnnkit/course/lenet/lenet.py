@@ -6,8 +6,7 @@ Before:  0.1's first design ended one seed of the 1998 network at 88.5%; both de
          all of its runs ended on a small last batch. Its seeds 101 to 105 had been seen: hence block 2.
 
 The paper trained on all 60,000 images, one an update, with a step of its own for every weight; here a tenth of them is
-held out for validation, and the two networks share one recipe, each with the learning rate that suits it. The network
-of 1998 scales its pictures itself, so it takes them in [0, 1].
+held out, and the two share one recipe. The network of 1998 scales its pictures itself, so it takes them in [0, 1].
 """
 
 from cnnkit import plots

@@ -3,9 +3,8 @@
 Run:     python -m cnnkit sweep networks --profile full
 Expect:  LeNet-5 above 99%, caffe_quick above 78%; an hour and a half of one core.
 
-It compares nothing, so it plans no seeds and checks no budget: it says which level a network has to reach elsewhere in
-the course before its result counts. Rates are chosen in short runs, those of caffe_quick on 10,000 images. It alone
-sees its pictures flipped and shifted; its published figure comes without.
+It compares nothing, so it plans no seeds and checks no budget: it says which level a network must reach elsewhere for
+its result to count. Rates are chosen in short runs. caffe_quick alone sees pictures flipped and shifted.
 """
 
 import pandas as pd
