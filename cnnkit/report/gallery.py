@@ -19,7 +19,7 @@ HEAD = """# Results
 Written by `make results` from the tables in this folder: every figure is drawn from them, every verdict decided by
 them. `make verify` trains a sample of their rows again and compares. `python -m cnnkit why FIGURE` says where a figure
 came from. All claims with sources and conditions: [claims.csv](claims.csv). What many articles get wrong, and what is
-right: [corrections.md](corrections.md).
+right: [corrections.md](corrections.md). What changed since 0.1, and why: [what_changed.md](what_changed.md).
 """
 # What the front page shows of a notebook, and the figure and claim at its top.
 LEADS = ("quickstart", "sharing", "lenet", "schedules", "search", "networks")

@@ -25,7 +25,7 @@
 # %% tags=["parameters"]
 from cnnkit.course import *  # PROFILE, Keras, NumPy, pandas, matplotlib and the parts of cnnkit
 
-RANGE_PARTS = {"smoke": ["digits"], "full": ["mnist", "cifar10"]}[PROFILE]
+RANGE_PARTS, RANGE_STEPS = {"smoke": (["digits"], 100), "full": (["mnist", "cifar10"], 300)}[PROFILE]
 
 # %% tags=["hide-input"]
 from cnnkit.course.learning_rate import learning_rate
@@ -268,7 +268,7 @@ else:
 
 
 # %%
-def range_test(config, steps=100, low=1e-5, high=10.0):
+def range_test(config, steps=RANGE_STEPS, low=1e-5, high=10.0):
     """Train with a rate that rises from low to high; return each step's rate and loss (nats, before the update)."""
     keras.utils.set_random_seed(config.seed)
     data = load_dataset(config.dataset, train_size=config.train_size, seed=config.seed)
@@ -297,7 +297,7 @@ tests = {
     for optimizer, fields in learning_rate.OPTIMIZERS.items()
 }
 for test in tests.values():
-    assert np.allclose(test["learning_rate"], 1e-5 * 1e6 ** (np.arange(len(test)) / 99), rtol=1e-3)
+    assert np.allclose(test["learning_rate"], 1e-5 * 1e6 ** (np.arange(len(test)) / (RANGE_STEPS - 1)), rtol=1e-3)
 
 # %% [markdown]
 # One batch's loss is noisy. The usual finders (fastai's, Lightning's) smooth it with a running mean,
@@ -348,8 +348,8 @@ suggested.round(5)
 # %% [markdown]
 # What does it suggest, and what did the sweep find? The two answer different questions. The test asks which rate lowers
 # the loss *next*, in a network that has hardly learnt anything; the sweep, which first rate serves a whole run. And a
-# running mean of the past looks back about $1/(1-\beta) = 50$ steps, half of this test, so that what it shows comes
-# late, at higher rates. Take a suggestion as the place to start a short sweep, not as its answer.
+# running mean of the past looks back about $1/(1-\beta) = 50$ steps, a good part of a short test, so that what it shows
+# comes late, at higher rates. Take a suggestion as the place to start a short sweep, not as its answer.
 
 # %% tags=["hide-input"]
 if PROFILE == "full" and sweep.complete:
