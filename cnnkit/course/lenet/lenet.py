@@ -1,7 +1,7 @@
 """LeNet-5 of 1998 and of today on all of MNIST: do they reach the error that was printed?
 
 Run:     python -m cnnkit sweep lenet --profile full
-Expect:  about 1.0% test error for both, beside the 0.95% of LeCun et al. 1998; two hours of one core.
+Expect:  about 1.0% test error, beside the 0.95% of LeCun et al. 1998; half an hour of one core.
 Before:  0.1's first design ended one seed of the 1998 network at 88.5%; both designs were judged on the same seeds, and
          all of its runs ended on a small last batch. Its seeds 101 to 105 had been seen: hence block 2.
 

@@ -1,7 +1,7 @@
 """Does it help to evaluate a moving average of the weights?
 
 Run:     python -m cnnkit sweep moving_average --profile full
-Expect:  about 98% on MNIST from 10,000 images; half an hour of one core.
+Expect:  about 98% on MNIST from 10,000 images; a quarter of an hour of one core.
 Before:  0.1 compared runs at separately tuned rates; two of eight collapsed at 0.4, chosen over 0.2 by 0.06 points, and
          entered the interval as zeros. It was redesigned on the seeds it was judged by: hence block 2. Average and last
          weights are now read from one run, so that nothing else differs; their difference cannot be planned from tuning

@@ -1,11 +1,11 @@
 """Decay, L2 and a moving average on a two-layer network: which of the three earns its place?
 
 Run:     python -m cnnkit sweep remedies --profile full
-Expect:  about 96.5% on MNIST from 10,000 images; two hours of one core.
+Expect:  about 96.5% on MNIST from 10,000 images; 45 minutes of one core.
 Before:  0.1 ran six epochs, each ending on a batch of 16 images: it found decay +0.75 and all three +0.70 SUPPORTED,
          and with full batches decay is -1.03. One value of L2 was tried; now three. Its seeds had been seen: block 2.
 
-The three interact (an average does what a falling rate does), so simple effects come before main ones.
+The three may interact (an average does what a falling rate does), so simple effects come before main ones.
 """
 
 import itertools
