@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnkit.models.layers import LocalResponseNormalization
 from cnnkit.models.lenet import RBF, SparseConv2D, SubSampling, scaled_tanh
@@ -31,6 +32,13 @@ def test_local_response_normalization_is_the_papers_formula(size, channels):
         window = range(max(0, i - size // 2), min(channels - 1, i + size // 2) + 1)
         expected[..., i] = a[..., i] / (2 + 1e-4 * sum(a[..., j] ** 2 for j in window)) ** 0.75
     np.testing.assert_allclose(output(LocalResponseNormalization(size), a), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"size": 3, "alpha": 0.1, "beta": 0.5, "bias": 1.0}])
+def test_local_response_normalization_is_tensorflows(settings):
+    layer, x = LocalResponseNormalization(**settings), 10 * normal(2, 3, 3, 8)
+    same = {"depth_radius": layer.size // 2, "bias": layer.bias, "alpha": layer.alpha, "beta": layer.beta}
+    np.testing.assert_allclose(output(layer, x), tf.nn.local_response_normalization(x, **same), rtol=1e-5)
 
 
 @pytest.mark.parametrize("settings", [{"size": 4}, {"size": 0}, {"bias": 0.0}])
