@@ -33,7 +33,11 @@ def models(args):
     from cnnkit import anatomy, models
 
     if args.name is None:
-        print("\n".join(models.list_models()))
+        print(
+            anatomy.compare_models().to_string(
+                index=False, formatters=dict.fromkeys(("parameters", "macs"), "{:,}".format)
+            )
+        )
     elif sides := re.fullmatch(r"(\d+)x(\d+)x(\d+)", args.input):
         print(anatomy.describe(models.sketch_model(args.name, tuple(map(int, sides.groups())), args.classes)))
     else:

@@ -182,7 +182,8 @@ def test_datasets_are_listed_and_checked(capsys):
 
 def test_models_are_listed_and_printed(capsys):
     assert main(["models"]) == 0
-    assert "lenet5_modern\n" in capsys.readouterr().out
+    table = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+    assert table["alexnet"] == ["227×227×3", "1000", "60,965,224", "724,406,816"] and "lenet5" in table
     assert main(["models", "lenet5_modern", "--input", "32x32x1"]) == 0
     assert "61,706" in capsys.readouterr().out
 

@@ -79,6 +79,37 @@ def test_row_01_alexnets_first_layer():
     assert layers.Conv2D(96, 11, strides=4).compute_output_shape((None, 227, 227, 3)) == (None, 55, 55, 96)
 
 
+def test_rows_02_to_06_alexnet_by_hand():
+    """Windows of 3 at stride 2 take 55 to 27, 13 and 6; halves of the maps are read where there are two towers."""
+    sides = [55, (55 - 3) // 2 + 1, (27 - 3) // 2 + 1, (13 - 3) // 2 + 1]
+    assert [figure("alexnet-pool1"), figure("alexnet-pool2")] == sides[1:3] and figure("alexnet-pool5") == 6 * 6 * 256
+    convolutions = 96 * (11 * 11 * 3 + 1) + 256 * (5 * 5 * 48 + 1) + 384 * (3 * 3 * 256 + 1)
+    convolutions += 384 * (3 * 3 * 192 + 1) + 256 * (3 * 3 * 192 + 1)
+    dense = 4096 * (6 * 6 * 256 + 1) + 4096 * (4096 + 1) + 1000 * (4096 + 1)
+    assert figure("alexnet-6-million") == figure("alexnet-60-million") == convolutions + dense == 60_965_224
+    assert (verdict("alexnet-6-million"), verdict("alexnet-60-million")) == ("FALSE", "TRUE")
+    units = 55**2 * 96 + 27**2 * 256 + 13**2 * (384 + 384 + 256) + 4096 + 4096 + 1000
+    assert figure("alexnet-neurons") == units == 659_272 and verdict("alexnet-neurons") == "CONDITIONAL"
+    assert (figure("alexnet-dense"), verdict("alexnet-dense")) == (8192, "FALSE")
+    assert (figure("alexnet-pools-first"), verdict("alexnet-pools-first")) == (0, "FALSE")
+
+
+def test_rows_08_to_12_what_came_after_by_hand():
+    dense = 4096 * (7 * 7 * 512 + 1) + 4096 * (4096 + 1) + 1000 * (4096 + 1)
+    assert figure("vgg16-parameters") == 138_357_544
+    assert figure("vgg16-dense") == pytest.approx(dense / 138_357_544)
+
+    filters = [3, *2 * [64], *2 * [128], *4 * [256], *8 * [512]]
+    sides = [*2 * [224], *2 * [112], *4 * [56], *4 * [28], *4 * [14]]
+    macs = sum(side**2 * 9 * into * out for side, into, out in zip(sides, filters[:-1], filters[1:], strict=True))
+    macs += 7 * 7 * 512 * 4096 + 4096 * 4096 + 4096 * 1000
+    assert figure("vgg19-cost") == macs / 1e9 and verdict("vgg19-cost") == "FALSE"
+    assert figure("resnet34-share") == pytest.approx(figure("resnet34-cost") / figure("vgg19-cost"))
+    assert figure("half-size-double-filters") == 1
+    assert figure("squeezenet-share") == pytest.approx(60_965_224 / 1_248_424) and verdict("squeezenet-share") == "TRUE"
+    assert figure("squeezenet-size") == pytest.approx(4.99, abs=0.01) and verdict("squeezenet-size") == "FALSE"
+
+
 def test_row_07_lenet5():
     fan_in_of_c3 = 6 * 3 + 9 * 4 + 6  # the maps of S2 that the sixteen of C3 read
     parameters = [6 * 26, 6 * 2, fan_in_of_c3 * 25 + 16, 16 * 2, 120 * (16 * 25 + 1), 84 * 121]

@@ -8,7 +8,7 @@ from cnnkit.anatomy.drawing import draw_network
 from cnnkit.anatomy.fields import gradient_box
 from cnnkit.anatomy.rules import RULES
 from cnnkit.anatomy.sizes import conv_output_size, conv_params, unseen_pixels
-from cnnkit.anatomy.table import describe, layer_table, receptive_field, totals
+from cnnkit.anatomy.table import compare_models, describe, layer_table, receptive_field, totals
 
-__all__ = ["RULES", "conv_output_size", "conv_params", "describe", "draw_network", "gradient_box", "layer_table"]
-__all__ += ["receptive_field", "totals", "unseen_pixels"]
+__all__ = ["RULES", "compare_models", "conv_output_size", "conv_params", "describe", "draw_network", "gradient_box"]
+__all__ += ["layer_table", "receptive_field", "totals", "unseen_pixels"]

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from cnnkit import models
 from cnnkit.anatomy.fields import Signal, advance, join
 from cnnkit.anatomy.rules import facts_of
 
@@ -134,6 +135,25 @@ def describe(model):
         f"{sums.macs:,} multiply-adds an image (MACs; papers say FLOPs, profilers count {sums.flops:,}), "
         f"{sums.memory_bytes / 2**20:,.2f} MiB of activations an image."
     )
+
+
+def compare_models():
+    """Return a DataFrame of all registered models, each at the size it is published for (see `models.register`).
+
+    Columns: `model`, `input_shape`, `classes`, `parameters` (trainable) and `macs` (multiply-adds an image).
+    """
+    rows = []
+    for name in models.list_models():
+        *shape, classes = models.get_builder(name).shown
+        try:
+            model = models.sketch_model(name, tuple(shape), classes)
+        except ValueError:  # a network for grey pictures alone
+            shape[2] = 1
+            model = models.sketch_model(name, tuple(shape), classes)
+        row = {"model": name, "input_shape": "×".join(map(str, shape)), "classes": classes}
+        parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+        rows.append(row | {"parameters": parameters, "macs": totals(model).macs})
+    return pd.DataFrame(rows)
 
 
 def receptive_field(network, layer_name=None):

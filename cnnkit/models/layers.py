@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
 serializable = keras.saving.register_keras_serializable(package="cnnkit")
 
@@ -43,3 +43,35 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"size": self.size, "alpha": self.alpha, "beta": self.beta, "bias": self.bias}
+
+
+def conv_unit(
+    x,
+    filters,
+    kernel_size,
+    name,
+    *,
+    strides=1,
+    padding="same",
+    groups=1,
+    batch_norm=False,
+    epsilon=1e-5,
+    activation="relu",
+    layer=layers.Conv2D,
+):
+    """Apply a convolution named `name` to `x`, then batch normalization (it has no bias then), then `activation`.
+
+    Weights start as He's. `layer` may be `DepthwiseConv2D`, with `filters` None. `activation` None is left out. Batch
+    normalization has this `epsilon`, and forgets with 0.9 (Keras' 0.99 needs 298 updates to forget its start).
+    """
+    sizes = {} if filters is None else {"filters": filters, "groups": groups, "kernel_initializer": "he_normal"}
+    how = {"strides": strides, "padding": padding, "use_bias": not batch_norm}
+    x = layer(kernel_size=kernel_size, name=name, **sizes, **how)(x)
+    if batch_norm:
+        x = layers.BatchNormalization(momentum=0.9, epsilon=epsilon, name=f"{name}_norm")(x)
+    return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
+
+
+def classify(x, num_classes, name="logits", **how):
+    """Apply the last dense layer to `x`; its logits stay float32 under mixed precision, or their loss loses digits."""
+    return layers.Dense(num_classes, dtype="float32", name=name, **how)(x)

@@ -1,6 +1,7 @@
 """The registry of models: what is asked of a builder, and of the network it returns, before anything is trained."""
 
 import contextlib
+import functools
 import inspect
 import math
 from numbers import Integral
@@ -14,15 +15,20 @@ MOST_VALUES = 2**31 - 1  # of one image: backends count its values in 32 bits
 MOST_CLASSES = 1_000_000
 
 
-def register(builder):
-    """Make a builder (see `cnnkit.models`) known by its function's name, which must be new; a decorator."""
+def register(builder=None, *, shown=(32, 32, 3, 10)):
+    """Make a builder (see `cnnkit.models`) known by its function's name, which must be new; a decorator.
+
+    `shown` is the shape and the number of classes at which `python -m cnnkit models` counts its parameters.
+    """
+    if builder is None:
+        return functools.partial(register, shown=shown)
     name, first_two = builder.__name__, list(inspect.signature(builder).parameters)[:2]
     if first_two != ["input_shape", "num_classes"]:
         raise ValueError(f"Expected {name}(input_shape, num_classes, ...). Received first arguments: {first_two}.")
     taken = _BUILDERS.get(name)
     if taken not in (None, builder) and not {taken.__module__, builder.__module__} <= MAIN:  # a cell may run again
         raise ValueError(f"Expected a new model name. Received: {name!r}, which {taken.__module__} has. Rename it.")
-    _BUILDERS[name] = builder
+    _BUILDERS[name], builder.shown = builder, shown
     return builder
 
 
@@ -120,6 +126,9 @@ def _check_network(network, name, input_shape, num_classes):
         way = "Begin with keras.Input(input_shape), and write a subclassed model as a Functional one."
         refuse(f"take one input of {wanted} in floating point", f"{type(network).__name__} with {inputs}", way)
     logits, wanted = network.compute_output_spec(inputs[0]), (None, num_classes)
+    if len(outputs := keras.tree.flatten(logits)) > 1:
+        way = "Leave auxiliary heads out, or train with all of them by Keras' compile(loss_weights=...) and fit."
+        refuse("have one output, whose accuracy a run reads", f"{len(outputs)} outputs", way)
     if getattr(logits, "shape", None) != wanted or not keras.backend.is_float_dtype(logits.dtype):
         way = "Flatten or pool, end with Dense(num_classes), and return keras.Model(inputs, logits)."
         refuse(f"have one output, logits of shape {wanted} in floating point", logits, way)
@@ -131,7 +140,22 @@ def _check_network(network, name, input_shape, num_classes):
         refuse("have weights to train", "none that are trainable", "Set `trainable = True` on a layer.")
 
 
-def require_size(name, input_shape, smallest):
-    """Raise a ValueError if a side of the pictures, in pixels, is too short to reach the last layer of model `name`."""
+def require_size(name, input_shape, smallest, layer="its last layer"):
+    """Raise a ValueError if a side of the pictures, in pixels, is too short for model `name` to reach `layer`."""
     if min(input_shape[:2]) < smallest:
-        raise ValueError(f"Expected {smallest} pixels a side for {name} (mlp takes any). Received: {input_shape}.")
+        reason = f"nothing of a smaller picture reaches {layer}; mlp takes any"
+        raise ValueError(f"Expected {smallest} pixels a side for {name} ({reason}). Received: {input_shape}.")
+
+
+def require_choice(name, argument, value, choices):
+    """Raise a ValueError if `argument` of model `name` is none of `choices`."""
+    if value not in choices:
+        raise ValueError(f"Expected {argument} of {name} out of {choices}. Received: {argument}={value!r}.")
+
+
+def require_filters(name, argument, share, filters, layer):
+    """Return a share of a layer's filters, an integer, or raise a ValueError if it leaves none, or is no number."""
+    if not isinstance(share, (int, float)) or not math.isfinite(share) or int(filters * share) < 1:
+        received = f"{argument}={share!r}, of {filters} filters"
+        raise ValueError(f"Expected {argument} of {name} to leave a filter in {layer}. Received: {received}.")
+    return int(filters * share)
