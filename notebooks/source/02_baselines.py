@@ -474,7 +474,7 @@ if found["sharing"].complete:
     for name, part in found["sharing"].table().groupby("part"):
         means = part.pivot(index="network", columns="pixels", values="mean")
         order = means["plain"].drop("perceptron").sort_values(ascending=False)
-        lost = 100 * (means["plain"] - means["permuted"])
+        lost = 100 * (means["plain"] - means["permuted"]).dropna()
         say(
             f"**{name}** (prediction 4), equal parameters, plain pixels: "
             f"{', '.join(f'{net} {value:.1%}' for net, value in order.items())}; the perceptron "
