@@ -237,7 +237,7 @@ class Plan:
         if why := next((self.undecided[arm] for arm in claim.arms if arm in self.undecided), None):
             verdict |= {"verdict": "INCONCLUSIVE", "reading": "", "p": np.nan, "reason": why}
         text, budget = claim.text, self.budget()
-        if budget and claim.unit == "test_accuracy" and budget["change"] > claim.margin:
+        if budget and claim.unit == "test_accuracy" and abs(budget["change"]) > claim.margin:
             text = f"{text.removesuffix('.')}, after {budget['epochs']} epochs."
         return verdict | {"text": text, "conditions": self._conditions(claim)}
 

@@ -97,6 +97,12 @@ def stage(row, history, experiment, root=None, *, replace=False):
     _check_record(record)
     number = 1 + max(map(_number, staging.glob(f"{row['run_id']}.*.json")), default=0)
     write_atomically(staging / f"{row['run_id']}.{number}.{uuid.uuid4().hex[:8]}.json", json.dumps(record))
+    checkpoint_path(experiment, row["run_id"], root).unlink(missing_ok=True)
+
+
+def checkpoint_path(experiment, run_id, root=None):
+    """Return the path of the file in which a long run keeps where it is until its row is staged."""
+    return _folders(experiment, root)[1] / "checkpoints" / f"{run_id}.npz"
 
 
 def read_runs(experiment, root=None):

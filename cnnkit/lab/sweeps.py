@@ -202,7 +202,7 @@ def _run_missing(missing, experiment, client, total, refresh, on_row):
                 if known["bytes"] > there:
                     keep(training.failed_row(config, MemoryError(tell_memory(config))), pd.DataFrame())
                     continue
-                task = dataclasses.asdict(config), *_code(config.model), known["model_sha256"]
+                task = dataclasses.asdict(config), *_code(config.model), known["model_sha256"], experiment
                 waiting[client.submit(_train_one, *task, key=f"{experiment}-{config.run_id}")] = config
             for future in distributed.as_completed(waiting):
                 config = waiting.pop(future)
@@ -238,7 +238,7 @@ def _code(model):
     return models.get_builder(model), own
 
 
-def _train_one(fields, builder, registered, model_sha256):
+def _train_one(fields, builder, registered, model_sha256, experiment):
     """Train one run in a worker and return its row and history; an exception becomes a failed row."""
     startup.import_keras()
     use_one_thread()
@@ -252,7 +252,8 @@ def _train_one(fields, builder, registered, model_sha256):
     keras.saving.get_custom_objects().update(registered)
     config = RunConfig(**fields)
     try:
-        run = training.train(config, keep_traced=True, model_sha256=model_sha256)
+        checkpoint = store.checkpoint_path(experiment, config.run_id)
+        run = training.train(config, keep_traced=True, model_sha256=model_sha256, checkpoint=checkpoint)
     except Exception as error:
         return training.failed_row(config, error), pd.DataFrame()
     return run.row, run.history

@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 from cnnkit import data, models
 from cnnkit.callbacks import RunLog
 from cnnkit.lab import recipes, startup
+from cnnkit.lab.checkpoint import Checkpoint
 from cnnkit.lab.config import RunConfig
 from cnnkit.lab.feeding import Batches, pipeline
 from cnnkit.lab.provenance import provenance
@@ -46,14 +47,15 @@ class Run:
     model: keras.Model
 
 
-def train(config, *, keep_traced=False, model_sha256=None):
+def train(config, *, keep_traced=False, model_sha256=None, checkpoint=None):
     """Train a `RunConfig` to a `Run`; the test set is read once, after everything is chosen.
 
     A ValueError, before any training, if it does not fit data or model. A loss that is not finite ends it, `diverged`:
     its final losses are missing, its final accuracies those of the network that came out, which says class 0 always.
     `keep_traced` reuses this process' last compiled model where only weights, seeds, data and learning rate differ: the
     same bits, sooner, but the next such call overwrites `Run.model`. A worker, without the source of a notebook's cell,
-    is told the model's digest, `model_sha256`.
+    is told the model's digest, `model_sha256`. `checkpoint` is the `Path` of a file in which a long run keeps where it
+    is; a killed one begins from there, to the same bits.
     """
     dataset = check(config)
     model_sha256 = model_sha256 or fingerprint(config)["model_sha256"]
@@ -65,10 +67,18 @@ def train(config, *, keep_traced=False, model_sha256=None):
     if config.ema is not None:
         # The average is in the model whenever a later callback looks: early stopping has to restore an average too.
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    stopping = None
     if config.early_stopping is not None:
-        callbacks.append(keras.callbacks.EarlyStopping(patience=config.early_stopping, restore_best_weights=True))
+        stopping = keras.callbacks.EarlyStopping(patience=config.early_stopping, restore_best_weights=True)
+        callbacks.append(stopping)
+    made_by = {name: value for name, value in provenance().items() if name != "commit"}
+    known = {"run_id": config.run_id, "data": dataset.sha256, "model": model_sha256, **made_by}
+    callbacks.append(point := Checkpoint(checkpoint, known, log, stopping))
+    for _ in range(point.epochs):
+        batches.on_epoch_end()
     keras.utils.set_random_seed(config.seed)
     how = {"epochs": config.epochs, "validation_data": val, "callbacks": callbacks, "verbose": 0}
+    how["initial_epoch"] = point.epochs
     trained.fit(pipeline(batches), shuffle=False, **how)  # the batches are shuffled already, image by image
     batches.close()
     history = pd.DataFrame(log.lines)

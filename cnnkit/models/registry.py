@@ -15,10 +15,10 @@ MOST_VALUES = 2**31 - 1  # of one image: backends count its values in 32 bits
 MOST_CLASSES = 1_000_000
 
 
-def register(builder=None, *, shown=(32, 32, 3, 10)):
+def register(builder=None, *, shown=None):
     """Make a builder (see `cnnkit.models`) known by its function's name, which must be new; a decorator.
 
-    `shown` is the shape and the number of classes at which `python -m cnnkit models` counts its parameters.
+    `shown` is the shape and the number of classes, as `(32, 32, 3, 10)`, at which `python -m cnnkit models` counts it.
     """
     if builder is None:
         return functools.partial(register, shown=shown)
@@ -28,7 +28,9 @@ def register(builder=None, *, shown=(32, 32, 3, 10)):
     taken = _BUILDERS.get(name)
     if taken not in (None, builder) and not {taken.__module__, builder.__module__} <= MAIN:  # a cell may run again
         raise ValueError(f"Expected a new model name. Received: {name!r}, which {taken.__module__} has. Rename it.")
-    _BUILDERS[name], builder.shown = builder, shown
+    _BUILDERS[name] = builder
+    if shown or not hasattr(builder, "shown"):  # a worker registers it once more
+        builder.shown = shown or (32, 32, 3, 10)
     return builder
 
 
