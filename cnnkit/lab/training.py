@@ -203,7 +203,7 @@ def _compiled(config, dataset, model_sha256, steps_an_epoch, keep_traced):
 
 def _assembled(config, dataset):
     """Return the network as its builder wrote it, behind its scaling, and behind augmentation and scaling."""
-    with _building(config.precision, config.seed):
+    with building(config.precision, config.seed):
         network = models.create_model(config.model, dataset.input_shape, dataset.num_classes, **config.model_args)
         scaling = recipes.make_scaling(config.scaling, *dataset.channel_statistics())
         pictures = keras.Input(dataset.input_shape, name="pictures")
@@ -215,7 +215,7 @@ def _assembled(config, dataset):
 
 
 @contextlib.contextmanager
-def _building(precision, seed):
+def building(precision, seed):
     """Build under a precision, every initializer and random layer with a seed of its own, drawn from `seed`."""
     # Left alone, Keras draws these from Python's global `random`, into which a Dask worker's other threads dip, too
     # (no upstream issue known: https://github.com/keras-team/keras/blob/v3.15.1/keras/src/random/seed_generator.py).
@@ -242,13 +242,13 @@ def _sketched(config, dataset):
 def _digest(code, model, args, input_shape, num_classes, precision):
     build = functools.partial(models.create_model, model, input_shape, num_classes, **json.loads(args))
     try:
-        with _building(precision, 1), models.sketching() as scope:
+        with building(precision, 1), models.sketching() as scope:
             network = build()
             brought = [scope.get_current_value(variable) for variable in network.variables]
     except ValueError as error:
         if "stateless scope" not in f"{error} {error.__cause__}":
             raise
-        with _building(precision, 1):  # some builders need real weights, say to predict with a network of theirs
+        with building(precision, 1):  # some builders need real weights, say to predict with a network of theirs
             network = build()
         brought = [variable.value for variable in network.variables]
     digest = hashlib.sha256(f"{code}{architecture_digest(network)}".encode())
