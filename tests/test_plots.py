@@ -215,6 +215,30 @@ def test_sweep_groups_differ_in_more_than_colour_and_a_missing_value_is_a_group(
     assert len(set(looks)) == len(looks) == 3
 
 
+def test_panels_have_one_value_each_the_others_in_grey_and_say_what_differs():
+    runs = make_runs(optimizers=("sgd", "adam", "ftrl", "lion"))
+    runs.loc[runs["run_id"] == "lion-0.1-2", "status"] = "diverged"
+    chosen = dict.fromkeys(("sgd", "adam", "ftrl", "lion"), 0.01)
+    figure = plots.plot_panels(
+        plots.plot_sweep, runs, x="learning_rate", y="val_accuracy", hue="optimizer", error=True, chosen=chosen
+    )
+    panels = [ax for ax in figure.axes if ax.axison]
+    assert [ax.get_title().split("\n")[0] for ax in panels] == ["sgd", "adam", "ftrl", "lion"]
+    for ax in panels:
+        assert [line.get_color() for line in ax.lines].count("0.85") == 4 and not text_of(ax)
+        assert ax.get_xlabel() == ("" if ax is panels[0] else "Learning rate")
+    assert (
+        crosses_of(panels[3]) == 1 and "diverged" in panels[3].get_title() and "diverged" not in panels[0].get_title()
+    )
+    below = figure.get_supxlabel()
+    assert "ring: the chosen learning rate" in below and "grey: the means of the others" in below
+
+    lines = make_history().assign(optimizer=lambda frame: frame["optimizer"].str.upper())
+    figure = plots.plot_panels(plots.plot_curves, lines, x="epoch", y="val_accuracy", hue="optimizer")
+    assert [ax.get_title() for ax in figure.axes if ax.axison] == ["ADAM", "SGD"]
+    assert "n = 3 seeds" in figure.get_supxlabel()
+
+
 def test_sweep_refuses_a_band_over_more_than_seeds():
     with pytest.raises(ValueError, match="differ only in their seed.*seed=1"):
         plots.plot_sweep(make_runs())  # two optimizers, no hue

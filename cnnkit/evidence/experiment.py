@@ -18,6 +18,7 @@ from cnnkit.plots.words import BAND_RUNS
 __all__ = ["Claim", "Comparison", "Experiment", "Findings", "Times", "Trials", "run_experiment"]
 
 LEVELS = ["num_params", "learning_rate", "epochs", "mean", "low", "high", "n", "collapsed"]
+MANY = 5  # arms: more have a panel each
 LOW_LEVEL = 0.03  # a control arm this far below a plain good recipe is a bug until explained
 
 
@@ -187,12 +188,21 @@ class Findings:
             if plan.choices:
                 chosen = {arm: choice["learning_rate"] for arm, choice in plan.choices.items()}
                 tuning = plan.of_role("tuning").query("arm in @chosen")
-                drawn[f"tuning{suffix}"] = plots.plot_sweep(tuning, y="val_score", hue=hue, chosen=chosen, error=True)
+                how = {"y": "val_score", "chosen": chosen, "error": True}
+                if len(chosen) > MANY:
+                    panels = {"x": "learning_rate", "hue": "arm"}
+                    drawn[f"tuning{suffix}"] = plots.plot_panels(plots.plot_sweep, tuning, **panels, **how)
+                else:
+                    drawn[f"tuning{suffix}"] = plots.plot_sweep(tuning, hue=hue, **how)
             how = {"y": "arm", "metric": "test_accuracy", "runs": fresh}
             drawn[f"accuracy{suffix}"] = plots.plot_intervals(_levels(plan), **how)
             labels = fresh[["run_id", "seed", "collapsed"]].assign(**{hue: fresh["arm"]})
-            lines = plan.history.merge(labels, on="run_id")
-            drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue=hue)
+            lines = labels.merge(plan.history, on="run_id")
+            if fresh["arm"].nunique() > MANY:
+                how = {"x": "epoch", "y": "val_accuracy", "hue": hue}
+                drawn[f"curves{suffix}"] = plots.plot_panels(plots.plot_curves, lines, **how)
+            else:
+                drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue=hue)
         return drawn | (more(self) if more else {})
 
     def answer(self):

@@ -9,6 +9,7 @@ the edge and no part of a mean: never a silent gap. Failed runs are left out and
 names a missing column, or the point where two runs of one group differ in more than their `seed`.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
@@ -98,6 +99,38 @@ def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=Tru
     ringed = f"ring: the chosen {x.replace('_', ' ')}" if chosen else ""
     style.add_caption(ax, tell_band(counts, y, "points"), ringed, tell_lost(runs, lost))
     return ax
+
+
+def plot_panels(plot, frame, *, x, y, hue, error=False, chosen=None, **how):
+    """Plot each value of `hue` in a panel of its own, before the others' means in grey; return the Figure.
+
+    `plot` is `plot_sweep` or `plot_curves`, which gets a value's part of the `frame` and `how`; `x, y, error, chosen`
+    are as for `plot_sweep`. What all panels' captions say stands below them, the rest in their titles.
+    """
+    names, captions = list(dict.fromkeys(frame[hue])), {}
+    columns = 4 if len(names) > 6 else 3
+    size = {"figsize": (3 * columns, 2.5 * -(-len(names) // columns)), "layout": "constrained", "squeeze": False}
+    figure, axes = plt.subplots(-(-len(names) // columns), columns, sharex=True, sharey=True, **size)
+    behind = frame.assign(**{y: 1 - frame[y]} if error else {}).groupby([hue, x])[y].mean()
+    for ax, name in zip(axes.flat, names, strict=False):  # the last row may have room
+        for other in names:
+            ax.plot(behind[other].index, behind[other], color="0.85", linewidth=1, zorder=0)
+        own = {"x": x, "y": y, "error": error, "chosen": {None: chosen[name]}} if chosen else {"metric": y}
+        plot(frame[frame[hue] == name], ax=ax, **own, **how)
+        caption = next(text for text in ax.texts if text.get_gid() == style.CAPTION)
+        captions[ax] = caption.get_text().split("\n")
+        caption.remove()
+        lowest = ax not in axes.flat[: len(names) - columns]
+        ax.set(title=name, xlabel=ax.get_xlabel() if lowest else "", ylabel="")
+        ax.tick_params(labelbottom=lowest)
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    common = [line for line in next(iter(captions.values())) if all(line in lines for lines in captions.values())]
+    for ax, lines in captions.items():
+        ax.set_title("\n".join([ax.get_title(), *(line for line in lines if line not in common)]), fontsize=8)
+    figure.supylabel(style.label(y, error=error), fontsize="medium")
+    figure.supxlabel("\n".join([*common, "grey: the means of the others"]), fontsize=8, color=style.GREY)
+    return figure
 
 
 def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):

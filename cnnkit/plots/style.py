@@ -12,7 +12,7 @@ MARKERS, LINES = "osD^vPX*<>", ("-", "--", "-.", ":")
 WORDS = {"val": "validation", "train": "training", "num": "number of", "params": "parameters", "seconds": "time"}
 UNITS = {"accuracy": "%", "loss": "nats", "seconds": "s", "size": "images"}  # by a column's last word
 NAMES = {"val_score": "last epochs' validation accuracy", "sampling": "the test set's own error in accuracy"}
-GREY, TRAINING_GREY = "0.35", "0.5"
+GREY, TRAINING_GREY, CAPTION = "0.35", "0.5", "caption"
 
 
 def new_axes(ax, width=6.4, height=4.0):
@@ -45,7 +45,8 @@ def groups(frame, hue):
 def add_caption(ax, *lines):
     """Write lines in small grey under the x label, wherever the layout puts it."""
     below = {"xytext": (0, -2), "textcoords": "offset points", "ha": "center", "va": "top", "annotation_clip": False}
-    ax.annotate("\n".join(filter(None, lines)), (0.5, 0), xycoords=ax.xaxis.label, **below, fontsize=8, color=GREY)
+    look = {"fontsize": 8, "color": GREY, "gid": CAPTION}
+    ax.annotate("\n".join(filter(None, lines)), (0.5, 0), xycoords=ax.xaxis.label, **below, **look)
 
 
 def add_legend(ax, parts, hue, *, double=False):

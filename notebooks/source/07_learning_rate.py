@@ -302,8 +302,9 @@ for test in tests.values():
 # %% [markdown]
 # One batch's loss is noisy. The usual finders (fastai's, Lightning's) smooth it with a running mean,
 # $m_t = \beta m_{t-1} + (1-\beta)\,\ell_t$ with $\beta = 0.98$, divided by $1-\beta^t$ because it started at 0. They
-# stop when it is four times its lowest, drop some steps at both ends (here ten and five), and suggest the rate where
-# the rest falls most steeply. Another rule takes a **tenth** of the rate where the smooth loss is **lowest**.
+# stop when it is four times its lowest, drop some steps at both ends, and suggest the rate where the rest falls most
+# steeply. We drop the last five and the first sixth: until then the mean has seen fewer batches than it looks back on,
+# and what falls is noise. Another rule takes a **tenth** of the rate where the smooth loss is **lowest**.
 
 
 # %%
@@ -316,7 +317,7 @@ def smooth(losses, beta=0.98):
     return np.array(means)
 
 
-def read_range(test, beta=0.98, first=10, last=5):
+def read_range(test, beta=0.98, first=RANGE_STEPS // 6, last=5):
     """Return the smooth curve between the ends that are dropped (DataFrame), and what two rules suggest (dict)."""
     curve = test[np.isfinite(test["loss"])].copy()
     curve["loss"] = smooth(curve["loss"], beta)
