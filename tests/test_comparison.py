@@ -60,6 +60,14 @@ def trained(comparison, make=row, most=9):
 EMPTY, EMPTY_LINES = pd.DataFrame({"run_id": [], "status": []}), pd.DataFrame({"run_id": [], "epoch": []})
 
 
+def test_another_score_may_choose_the_rates():
+    def best_at_two_hundredths(config):
+        return row(config) | {"train_accuracy": 0.9 - 0.01 * abs(np.log2(config.learning_rate / 0.02))}
+
+    chosen, _ = trained(dataclasses.replace(NETWORKS, score="train_accuracy"), best_at_two_hundredths)
+    assert {choice["learning_rate"] for choice in chosen.choices.values()} == {0.02}
+
+
 def test_tuning_comes_first_then_fresh_seeds_then_twice_the_epochs():
     plan = NETWORKS.plan(EMPTY, EMPTY_LINES)
     assert len(plan.missing) == 2 * 5 * 3 and {c.seed for c in plan.missing} == {1, 2, 3}

@@ -41,6 +41,7 @@ DEFAULTS = {
     "label_smoothing": 0.0,
     "ema": None,
     "early_stopping": None,
+    "log_training": False,
     "precision": "float32",
     "seed": 1,
 }
@@ -62,6 +63,7 @@ EVERYTHING = {
     "label_smoothing": 0.1,
     "ema": 0.9,
     "early_stopping": 3,
+    "log_training": True,
     "precision": "mixed_bfloat16",
     "seed": 7,
 }
@@ -272,3 +274,10 @@ def test_a_row_gives_its_config_back_also_through_csv(fields):
     read = pd.read_csv(io.StringIO(text))
     again = RunConfig.from_row(read.iloc[0])
     assert again == config and again.run_id == config.run_id
+
+
+def test_a_row_older_than_a_field_has_its_default():
+    config = RunConfig(model="mlp", seed=3)
+    old = {name: value for name, value in config.to_row().items() if name != "log_training"}
+    assert RunConfig.from_row(old) == config == RunConfig.from_row(old | {"log_training": math.nan})
+    refuse("log_training to be true or false. Received: log_training='no'", log_training="no")

@@ -287,6 +287,18 @@ def test_the_row_agrees_with_history_and_model():
     assert row["run_id"] == run.config.run_id and RunConfig.from_row(row) == run.config
 
 
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.9}, {"augmentation": "flip"}], ids=str)
+def test_training_accuracy_can_be_evaluated_after_every_epoch_and_changes_no_bit(changes):
+    config = SMALL.replace(**changes)
+    plain, logged = training.train(config), training.train(config.replace(log_training=True))
+    for a, b in zip(plain.network.get_weights(), logged.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    columns = ["train_eval_loss", "train_eval_accuracy"]
+    assert list(logged.history.columns.difference(plain.history.columns)) == sorted(columns)
+    assert logged.history[columns].iloc[-1].tolist() == [logged.row["train_loss"], logged.row["train_accuracy"]]
+    assert (logged.history["train_eval_accuracy"] != logged.history["train_accuracy"]).any()
+
+
 @pytest.mark.parametrize("changes", [{"loss": "hinge"}, {"label_smoothing": 0.3}], ids=str)
 def test_the_rows_losses_are_cross_entropies_whatever_was_trained_on(changes):
     run = training.train(SMALL.replace(model="mlp", **changes))

@@ -188,7 +188,7 @@ class Findings:
             if plan.choices:
                 chosen = {arm: choice["learning_rate"] for arm, choice in plan.choices.items()}
                 tuning = plan.of_role("tuning").query("arm in @chosen")
-                how = {"y": "val_score", "chosen": chosen, "error": True}
+                how = {"y": plan.comparison.score, "chosen": chosen, "error": True}
                 if len(chosen) > MANY:
                     panels = {"x": "learning_rate", "hue": "arm"}
                     drawn[f"tuning{suffix}"] = plots.plot_panels(plots.plot_sweep, tuning, **panels, **how)

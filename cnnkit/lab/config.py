@@ -54,6 +54,7 @@ class RunConfig:
     label_smoothing: float = 0.0  # share of the label spread over all classes, in [0, 1)
     ema: float | None = None  # momentum in (0, 1) of the moving average of weights (no statistics) that is evaluated
     early_stopping: int | None = None  # epochs without a better `val_loss`: then stop and restore the best weights
+    log_training: bool = False  # whether the history has training loss and accuracy as evaluated after every epoch
     precision: str = "float32"  # or `mixed_bfloat16`
     seed: int = 1  # at least 1: decides split, initial weights, order, augmentation and dropout
 
@@ -104,8 +105,8 @@ class RunConfig:
     def from_row(cls, row):
         """Return the config that a row of `runs.csv` (a mapping) was made from."""
         fields = {field.name: row[field.name] for field in dataclasses.fields(cls) if field.name in row}
-        fields = {name: None if pd.isna(value) else value for name, value in fields.items()}
-        return cls(**{k: json.loads(v) if k.endswith("_args") else v for k, v in fields.items()})
+        known = {name: value for name, value in fields.items() if not pd.isna(value)}  # a younger field has its default
+        return cls(**{k: json.loads(v) if k.endswith("_args") else v for k, v in known.items()})
 
 
 @functools.cache
@@ -120,6 +121,10 @@ def _plain(name, value, kind):
         return None
     if kind is str:
         return str(value)
+    if kind is bool:
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"Expected {name} to be true or false. Received: {name}={value!r}.")
+        return bool(value)
     if kind is dict:
         try:
             return json.loads(json.dumps({**value}, allow_nan=False))

@@ -27,7 +27,7 @@ FEW_IMAGES = 5000  # on fewer, tracing such a call costs more than it saves
 COPIES = 3  # of the weights while a run trains: themselves, their gradients, and at least one more for the optimizer
 # Sizes and weights are arguments of a traced step, the digest stands for the model; all else is traced until disproved.
 UNTRACED = {"dataset", "train_size", "model", "model_args", "batch_size", "last_batch"}
-UNTRACED |= {"epochs", "early_stopping", "seed"}
+UNTRACED |= {"epochs", "early_stopping", "log_training", "seed"}
 SCORES = ("loss", "accuracy")
 startup.import_keras()  # with its own conventions, whatever the user's are
 _kept = {}  # the last compiled model of this process, by what its trace depends on: tracing costs more than a short run
@@ -67,6 +67,8 @@ def train(config, *, keep_traced=False, model_sha256=None, checkpoint=None):
     if config.ema is not None:
         # The average is in the model whenever a later callback looks: early stopping has to restore an average too.
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if config.log_training:
+        callbacks.append(_EvaluateTraining(log, *inputs["train"]))
     stopping = None
     if config.early_stopping is not None:
         stopping = keras.callbacks.EarlyStopping(patience=config.early_stopping, restore_best_weights=True)
@@ -106,6 +108,18 @@ def train(config, *, keep_traced=False, model_sha256=None, checkpoint=None):
         **provenance(),
     }
     return Run(config, row, history, network, model)
+
+
+class _EvaluateTraining(keras.callbacks.Callback):
+    """Add to each line of a `RunLog` loss and accuracy of the training images as evaluated; Keras' are running means."""
+
+    def __init__(self, log, x, one_hot):
+        super().__init__()
+        self.log, self.pairs = log, (x, one_hot)
+
+    def on_epoch_end(self, epoch, logs=None):
+        scores = _evaluate(self.model, *self.pairs)
+        self.log.lines[-1] |= {f"train_eval_{name}": scores[name] for name in SCORES}
 
 
 def check(config):

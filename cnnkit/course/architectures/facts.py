@@ -91,7 +91,7 @@ FACTS = [
          lambda share: 0.18 <= share < 0.19, source="popular articles; He et al. 2015, sec. 3.3"),
     Fact("half-size-double-filters", 10, "Halving the maps and doubling the filters keeps a layer's cost (ResNet-34).",
          lambda: network("resnet34").loc[[f"conv{stage}_2_1" for stage in range(2, 6)], "macs"].nunique(),
-         "different costs of a 3×3 convolution in four stages", 1, source="popular articles; He et al. 2015, sec. 3.3",
+         "cost, the same in all four stages", 1, source="popular articles; He et al. 2015, sec. 3.3",
          condition="not of a stage's first convolution, which costs half"),
     Fact("squeezenet-share", 11, "SqueezeNet has 50 times fewer parameters than AlexNet.",
          lambda: network("alexnet").num_params.sum() / network("squeezenet").num_params.sum(), "times fewer parameters",
