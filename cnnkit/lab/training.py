@@ -111,7 +111,7 @@ def train(config, *, keep_traced=False, model_sha256=None, checkpoint=None):
 
 
 class _EvaluateTraining(keras.callbacks.Callback):
-    """Add to each line of a `RunLog` loss and accuracy of the training images as evaluated; Keras' are running means."""
+    """Add to each line of a `RunLog` loss and accuracy of the training images, evaluated; Keras' are running means."""
 
     def __init__(self, log, x, one_hot):
         super().__init__()
