@@ -22,7 +22,7 @@ WIDTHS["digits"] = WIDTHS["mnist"]
 RECIPE = {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle", "batch_size": 64, "epochs": 15}
 
 
-def networks(dataset, train_size, margin, lowest):
+def networks(dataset, train_size, margin, lowest, highest):
     """Dense, local and convolution, on plain and on permuted pixels of a data set, and a perceptron of 512 units."""
     dense, local, convolution = WIDTHS[dataset]
     models = {
@@ -44,7 +44,7 @@ def networks(dataset, train_size, margin, lowest):
         RunConfig(dataset=dataset, train_size=train_size, **RECIPE),
         by="network, pixels",
         arms={f"{name}, {order}": models[name] | pixels[order] for name, order in pairs},
-        rates=tuple(lowest * 2**k for k in range(8)),
+        rates=tuple(0.16 * 2.0**k for k in range(lowest, highest + 1)),
         claims=(
             claim("sharing", "shared weights beat local ones.", "convolution, plain", "local, plain"),
             claim("windows", "local connections beat dense ones.", "local, plain", "dense, plain"),
@@ -62,14 +62,16 @@ def answer(found):
     return f"On CIFAR-10 windows buy {100 * effect:+.1f} points more on pixels in place than on shuffled ones."
 
 
-MNIST = networks("mnist", 10_000, margin=0.002, lowest=0.0025)
-CIFAR10 = networks("cifar10", 20_000, margin=0.01, lowest=0.00125)
+MNIST = networks("mnist", 10_000, margin=0.002, lowest=-6, highest=1)
+CIFAR10 = networks("cifar10", 20_000, margin=0.01, lowest=-8, highest=0)
 
 EXPERIMENT = Experiment(
     name="sharing",
     question="At equal parameter counts, do local connections and shared weights help, and do they on permuted pixels?",
     full={"cifar10": CIFAR10, "mnist": MNIST},
-    smoke={"digits": networks("digits", 500, margin=0.01, lowest=0.0025).small(rates=1, batch_size=32, epochs=2)},
+    smoke={
+        "digits": networks("digits", 500, margin=0.01, lowest=-6, highest=1).small(rates=1, batch_size=32, epochs=2)
+    },
     notebook="02_baselines",
     answer=answer,
 )
