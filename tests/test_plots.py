@@ -219,9 +219,8 @@ def test_panels_have_one_value_each_the_others_in_grey_and_say_what_differs():
     runs = make_runs(optimizers=("sgd", "adam", "ftrl", "lion"))
     runs.loc[runs["run_id"] == "lion-0.1-2", "status"] = "diverged"
     chosen = dict.fromkeys(("sgd", "adam", "ftrl", "lion"), 0.01)
-    figure = plots.plot_panels(
-        plots.plot_sweep, runs, x="learning_rate", y="val_accuracy", hue="optimizer", error=True, chosen=chosen
-    )
+    how = {"x": "learning_rate", "y": "val_accuracy", "hue": "optimizer", "error": True, "chosen": chosen}
+    figure = plots.plot_panels(plots.plot_sweep, runs, **how)
     panels = [ax for ax in figure.axes if ax.axison]
     assert [ax.get_title().split("\n")[0] for ax in panels] == ["sgd", "adam", "ftrl", "lion"]
     for ax in panels:
@@ -232,6 +231,11 @@ def test_panels_have_one_value_each_the_others_in_grey_and_say_what_differs():
     )
     below = figure.get_supxlabel()
     assert "ring: the chosen learning rate" in below and "grey: the means of the others" in below
+
+    runs.loc[runs["run_id"].str.startswith("sgd-0.1"), "val_accuracy"] = 0.1
+    figure = plots.plot_panels(plots.plot_sweep, runs, **how)
+    beyond = [[line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "^"] for ax in figure.axes[:2]]
+    assert beyond == [[[0.1]], []] and "▲" in figure.get_supxlabel() and figure.axes[0].get_ylim()[1] < 0.9
 
     lines = make_history().assign(optimizer=lambda frame: frame["optimizer"].str.upper())
     figure = plots.plot_panels(plots.plot_curves, lines, x="epoch", y="val_accuracy", hue="optimizer")

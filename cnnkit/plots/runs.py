@@ -19,6 +19,8 @@ from cnnkit.lab.store import summarise
 from cnnkit.plots import style
 from cnnkit.plots.words import BAND_RUNS, POINT_RUNS, tell_band, tell_interval, tell_lost, tell_runs
 
+FINE = (1, 1.5, 2, 3, 5, 7)  # ticks of a decade, where there is but one
+
 
 def plot_curves(history, *, metric="accuracy", hue=None, ax=None):
     """Plot a metric over the epochs: training dashed, validation solid; a cross where a run ended early.
@@ -48,7 +50,8 @@ def plot_curves(history, *, metric="accuracy", hue=None, ax=None):
     ended, total = _finish_lines(ax, metric, crosses), history["run_id"].nunique()
     style.add_legend(ax, parts, hue, double=len(splits) == 2)
     told = f"× {ended} of {total} runs ended early or collapsed" if ended else ""
-    style.add_caption(ax, tell_band(counts, metric, "thin lines"), told)
+    means = "training: running means of every epoch" if len(splits) == 2 else ""
+    style.add_caption(ax, tell_band(counts, metric, "thin lines"), means, told)
     return ax
 
 
@@ -105,18 +108,22 @@ def plot_panels(plot, frame, *, x, y, hue, error=False, chosen=None, **how):
     """Plot each value of `hue` in a panel of its own, before the others' means in grey; return the Figure.
 
     `plot` is `plot_sweep` or `plot_curves`, which gets a value's part of the `frame` and `how`; `x, y, error, chosen`
-    are as for `plot_sweep`. What all panels' captions say stands below them, the rest in their titles.
+    are as for `plot_sweep`. Errors above four times the least are a triangle at the edge. What all panels' captions say
+    stands below them, the rest in their titles.
     """
     names, captions = list(dict.fromkeys(frame[hue])), {}
     columns = 4 if len(names) > 6 else 3
     size = {"figsize": (3 * columns, 2.5 * -(-len(names) // columns)), "layout": "constrained", "squeeze": False}
     figure, axes = plt.subplots(-(-len(names) // columns), columns, sharex=True, sharey=True, **size)
     behind = frame.assign(**{y: 1 - frame[y]} if error else {}).groupby([hue, x])[y].mean()
+    top = 4 * behind.min() if error else np.inf  # beyond, no rate is chosen: it would hide the others' differences
     for ax, name in zip(axes.flat, names, strict=False):  # the last row may have room
         for other in names:
             ax.plot(behind[other].index, behind[other], color="0.85", linewidth=1, zorder=0)
         own = {"x": x, "y": y, "error": error, "chosen": {None: chosen[name]}} if chosen else {"metric": y}
         plot(frame[frame[hue] == name], ax=ax, **own, **how)
+        if len(beyond := behind[name][behind[name] > top].index):
+            ax.plot(beyond, np.full(len(beyond), 0.96), "^", ms=5, color="C0", transform=ax.get_xaxis_transform())
         caption = next(text for text in ax.texts if text.get_gid() == style.CAPTION)
         captions[ax] = caption.get_text().split("\n")
         caption.remove()
@@ -127,9 +134,14 @@ def plot_panels(plot, frame, *, x, y, hue, error=False, chosen=None, **how):
         ax.set_axis_off()
     common = [line for line in next(iter(captions.values())) if all(line in lines for lines in captions.values())]
     for ax, lines in captions.items():
-        ax.set_title("\n".join([ax.get_title(), *(line for line in lines if line not in common)]), fontsize=8)
+        ax.set_title("\n".join([ax.get_title(), *(line for line in lines if line not in common)]), fontsize=9)
+    notes = [*common, "grey: the means of the others"]
+    if behind.max() > top:
+        axes.flat[0].set_ylim(top=top)
+        axes.flat[0].yaxis.set_major_locator(LogLocator(subs=FINE))
+        notes.append(f"▲: means above {100 * top:.0f}%")
     figure.supylabel(style.label(y, error=error), fontsize="medium")
-    figure.supxlabel("\n".join([*common, "grey: the means of the others"]), fontsize=8, color=style.GREY)
+    figure.supxlabel("\n".join(notes), fontsize=8, color=style.GREY)
     return figure
 
 
@@ -276,7 +288,7 @@ def _finish_lines(ax, metric, crosses, error=False):
     limits = scale.inverted().transform([low - room * (not worse_up), high + room * worse_up])
     ax.set_ylim(*limits, auto=None)  # not frozen: a panel that shares the axis is drawn later
     if error:  # low and high are decades
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low > 1.5 else (1, 1.5, 2, 3, 5, 7)))
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low > 1.5 else FINE))
         ax.yaxis.set_minor_formatter("")
     if style.is_accuracy(metric):  # the room of crosses may reach beyond what is possible, the figures need not
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}" if -1e-9 < share < 1 + 1e-9 else "")

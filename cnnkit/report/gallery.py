@@ -97,11 +97,10 @@ def write_front_page(root=HOME):
     path, found = Path(root) / "README.md", all_findings()
     verdicts, text = claims_table(found).set_index("id"), path.read_text()
     sources = sorted(Path(root).glob("notebooks/source/*.py"))
+    networks = [markdown_table(lines)] if len(lines := costs(found["networks"])) else []
     parts = {
         "finding": _finding(found[FINDING[0]], verdicts),
-        "networks": markdown_table(costs(found["networks"]))
-        if found["networks"].complete
-        else _waiting(found["networks"]),
+        "networks": "\n\n".join(networks + [_waiting(found["networks"])] * (not found["networks"].complete)),
         "notebooks": markdown_table(pd.DataFrame([_notebook(source, found.values(), verdicts) for source in sources])),
     }
     for name, part in parts.items():

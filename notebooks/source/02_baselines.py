@@ -38,14 +38,15 @@ plt.rcParams["figure.dpi"] = 130
 rng = np.random.default_rng(1)
 
 # %% [markdown]
-# **What it costs.** Three experiments stand behind this page: what each asks, how many networks that takes as far as
-# the rows decide it yet, and what those that are here cost, one after the other.
+# **What it costs.** Three experiments stand behind this page. `knn` trains nothing; of the others: what each asks, how
+# many networks that takes as far as the rows decide it yet, and what those that are here cost, one after the other.
 
 # %% tags=["hide-input"]
 found = {name: findings(name) for name in ("knn", "linear", "sharing")}
 cost = {
     name: [one.experiment.question, len(one.configs), len(one.runs), round(one.seconds / 60, 1)]
     for name, one in found.items()
+    if one.configs
 }
 columns = ["question", "networks asked for", "here", "minutes of one core"]
 say(plots.markdown_table(pd.DataFrame(cost, index=columns).T.rename_axis("experiment").reset_index()))
@@ -276,8 +277,8 @@ pd.DataFrame(losses, index=["cross-entropy", "hinge"]).round(4)
 
 # %% [markdown]
 # So the third prediction reads **ln 10 = 2.3026 and 9**. A random start gives other numbers, the farther off the larger
-# its scores are. It is the cheapest test of a program there is: a first loss *near* these values is in order; one that
-# is far off is a mistake, in the loss, the labels or the scale of the inputs.
+# its scores are. It is the cheapest test of a program there is: a first loss as near to these values as Keras' start
+# is in order; one that is several times as large is a mistake, in the loss, the labels or the scale of the inputs.
 
 # %% [markdown]
 # ### Learning, in NumPy

@@ -527,7 +527,7 @@ say(
 # We train the network of 1998 as the experiment does, with its own `train`. In `full` the config is that of one of the
 # tuning runs, so that this page and the tables speak of the same network; it has seen fewer images, and fewer times,
 # than the runs of the comparison. Twice: once as cnnkit builds it, once with the cap that the paper's criterion has and
-# ours lacks (of which below).
+# ours lacks (of which below); that one is trained here alone, and is in no table.
 
 # %%
 recipe = lenet.networks.configs["1998"].replace(**DEMONSTRATION)
@@ -616,8 +616,8 @@ say(
 # %% [markdown]
 # ## What does it get wrong?
 #
-# All errors of that run on the test set, or the 40 most confident ones: *true → answer*, with the probability it gave
-# its answer.
+# All errors of that run, the shorter one, on the test set, or the 40 most confident ones: *true → answer*, with the
+# probability it gave its answer.
 
 # %%
 wrong = np.flatnonzero(predicted != dataset.y_test)

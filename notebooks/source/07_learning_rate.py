@@ -14,7 +14,7 @@
 # 1. You find the best rate. By what factor may you miss it and still be within one percentage point of the best
 #    accuracy?
 # 2. The same network trains with plain SGD, with momentum 0.9 and with Adam. Do the three want the same rate?
-# 3. Popular articles say that a high rate "falls into local minima" and a low one does not. Imagine a loss with a
+# 3. A high rate is said to "fall into local minima", and a low one not to. Imagine a loss with a
 #    single minimum. Does a high rate still end at a higher loss there?
 # 4. At the same number of steps, how much accuracy does a falling rate gain over a constant one?
 

@@ -8,9 +8,12 @@ Before:  0.1 compared runs at separately tuned rates; two of eight collapsed at 
          runs' scores, so that ten seeds are set.
 """
 
+from cnnkit import plots
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment
+from cnnkit.lab import store
 from cnnkit.lab.config import RunConfig
 
+MARGIN = 0.002
 MOMENTUM = 0.99  # the average reaches back about 100 updates, two thirds of an epoch here
 ARMS = {"constant rate": {}, "falling rate": {"schedule": "cosine"}}
 METRIC = ("test_accuracy", "raw_test_accuracy")
@@ -24,7 +27,7 @@ weights = Comparison(
     rates=(0.02, 0.04, 0.08, 0.16, 0.32),
     claims=tuple(
         Claim(
-            f"moving-average-{schedule}", f"{TEXT} ({arm}).", arm, arm, SOURCE, metric=METRIC, margin=0.002, ledger=57
+            f"moving-average-{schedule}", f"{TEXT} ({arm}).", arm, arm, SOURCE, metric=METRIC, margin=MARGIN, ledger=57
         )
         for schedule, arm in zip(("constant", "cosine"), ARMS, strict=True)
     ),
@@ -33,6 +36,14 @@ weights = Comparison(
     seeds=10,
     level=0.98,
 )
+
+
+def plot_gain(found):
+    """Return what the average gains over the last weights of the same run, by rate."""
+    fresh = found.plans[""].of_role("fresh")
+    gains = fresh.assign(gain=fresh["test_accuracy"] - fresh["raw_test_accuracy"])
+    table = store.summarise(gains, "arm", "gain").rename(columns={"mean": "effect"}).assign(margin=MARGIN)
+    return {"gain": plots.plot_intervals(table, y="arm", x="effect", metric="test_accuracy", reference=0)}
 
 
 def answer(found):
@@ -49,4 +60,5 @@ EXPERIMENT = Experiment(
     smoke=weights.small(dataset="digits", train_size=None, batch_size=32, epochs=3),
     notebook="04_lenet",
     answer=answer,
+    more_figures=plot_gain,
 )

@@ -67,9 +67,12 @@ def answer(found):
 
 
 def costs(found):
-    """Return the front page's table, strings: multiply-adds of a picture, minutes of a core, ranges over the seeds."""
+    """Return the front page's table of the parts that are all there, strings.
+
+    It has multiply-adds of a picture, minutes of a core, and the range over the seeds.
+    """
     lines = []
-    for part, plan in found.plans.items():
+    for part, plan in [pair for pair in found.plans.items() if not pair[1].missing]:
         shape, images = PROBLEMS[part]
         for name, runs in plan.of_role("fresh").groupby("arm", sort=False):
             config, accuracy = plan.comparison.configs[name], 100 * runs["test_accuracy"]
