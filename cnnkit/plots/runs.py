@@ -130,6 +130,9 @@ def plot_panels(plot, frame, *, x, y, hue, error=False, chosen=None, **how):
         lowest = ax not in axes.flat[: len(names) - columns]
         ax.set(title=name, xlabel=ax.get_xlabel() if lowest else "", ylabel="")
         ax.tick_params(labelbottom=lowest)
+        if len(ticks := ax.get_xticklabels()) > 6 and ticks[0].get_text():  # as many have no room
+            for label in ticks[1::2]:
+                label.set_visible(False)
     for ax in axes.flat[len(names) :]:
         ax.set_axis_off()
     common = [line for line in next(iter(captions.values())) if all(line in lines for lines in captions.values())]
