@@ -164,9 +164,11 @@ class Findings:
             control = f"{plan.comparison.control}{where}"
             share, images = fresh["test_accuracy"], fresh["test_images"].iloc[0]
             errors = 100 * np.sqrt(share * (1 - share) / images)
-            error = f"standard error of {errors.min():.2f} to {errors.max():.2f} points"
+            ends = dict.fromkeys(f"{error:.2f}" for error in (errors.min(), errors.max()))
             told = f"Intervals are over seeds on these {images:,.0f} test images{where}"
-            sentences.append(f"{told}; another test set would move each accuracy by a {error}.")
+            sentences.append(
+                f"{told}; another test set would move each accuracy by a standard error of {' to '.join(ends)} points."
+            )
             if _levels(plan)["n"].between(2, BAND_RUNS - 1).any():
                 sentences.append(f"Below five seeds{where}, ± reaches to the highest run: a range, no 95% interval.")
             if budget:

@@ -131,10 +131,11 @@ sns.despine(fig)
 # fill no batch wait for the next shuffle.
 
 # %%
-parts = {part: plan.comparison for part, plan in sweep.plans.items() if part != "batches"}
+sweeps_of = {part: plan for part, plan in sweep.plans.items() if part != "batches"}
+parts = {part: plan.comparison for part, plan in sweeps_of.items() if not plan.missing}  # all there
 rows = []
-for comparison in parts.values():
-    base = comparison.base
+for plan in sweeps_of.values():
+    base = plan.comparison.base
     steps = base.train_size // base.batch_size
     rows.append([base.dataset, base.model, base.train_size, base.batch_size, steps, base.epochs, steps * base.epochs])
 columns = ["data", "network", "training images", "batch", "steps an epoch", "epochs", "steps"]
@@ -167,7 +168,7 @@ show(sweep, *(f"tuning_{part}" for part in parts))
 # gradient's. A best rate at the edge of its grid would be none: the best might lie beyond. The table says so.
 
 # %% tags=["hide-input"]
-if sweep.complete:
+if parts:
     chosen = sweep.tuning()
     say(plots.markdown_table(plots.readable(chosen)))
     for part, comparison in parts.items():
@@ -197,7 +198,7 @@ show(sweep, *(f"accuracy_{part}" for part in parts))
 tell(sweep)
 
 # %% tags=["hide-input"]
-if sweep.complete:
+if parts:
     for part, plan in sweep.plans.items():
         if part in parts:
             fresh = plan.of_role("fresh")
@@ -229,7 +230,7 @@ if sweep.complete:
 # is narrower than a factor of 4: its neighbours are outside, and where it ends between them was not measured.
 
 # %% tags=["hide-input"]
-if sweep.complete:
+if parts:
     basins = pd.concat(
         [learning_rate.basin(sweep.plans[part].of_role("tuning")).assign(data=part) for part in parts],
         ignore_index=True,
@@ -353,9 +354,9 @@ suggested.round(5)
 # comes late, at higher rates. Take a suggestion as the place to start a short sweep, not as its answer.
 
 # %% tags=["hide-input"]
-if PROFILE == "full" and sweep.complete:
+if PROFILE == "full" and parts:
     best = basins.assign(optimizer=basins["arm"].str.removesuffix(", best")).set_index(["data", "optimizer"])
-    compared = suggested.join(best[["learning_rate", "lowest", "highest"]].add_prefix("sweep_"))
+    compared = suggested.join(best[["learning_rate", "lowest", "highest"]].add_prefix("sweep_"), how="inner")
     for rule in ("steepest", "tenth"):
         inside = compared[rule].between(compared["sweep_lowest"], compared["sweep_highest"])
         off = np.exp(np.log(compared[rule] / compared["sweep_learning_rate"]).abs())
