@@ -134,8 +134,9 @@ class Findings:
         test accuracy over the runs that did not collapse `mean, low, high` (a 95% Student-t interval; below five runs
         their range) and `n`, and `collapsed`: how many of how many, with a Clopper–Pearson interval where any did.
         """
-        names = dict.fromkeys((name for plan in self.plans.values() for name in plan.comparison.names), "")
-        tables = [_levels(plan).assign(part=part) for part, plan in self.plans.items() if not plan.missing]
+        there = {part: plan for part, plan in self.plans.items() if not plan.missing}
+        names = dict.fromkeys((name for plan in there.values() for name in plan.comparison.names), "")
+        tables = [_levels(plan).assign(part=part) for part, plan in there.items()]
         table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["part", *names, *LEVELS])
         # Parts may name their arms by other things.
         table = table[[*["part"] * (len(self.plans) > 1), *names, *LEVELS]].fillna(names)

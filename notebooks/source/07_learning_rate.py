@@ -202,7 +202,7 @@ if parts:
     for part, plan in sweep.plans.items():
         if part in parts:
             fresh = plan.of_role("fresh")
-            means = fresh.groupby("arm")[["train_loss", "test_accuracy"]].mean()
+            means = fresh[~fresh["collapsed"]].groupby("arm")[["train_loss", "test_accuracy"]].mean()
             lost = fresh[fresh["arm"] == "momentum 0.9, fourfold"]
             told = [
                 f"{rate} {means.at[f'momentum 0.9, {rate}', 'test_accuracy']:.1%} of the test images right, training "
@@ -210,7 +210,7 @@ if parts:
                 for rate in ("a quarter", "best", "fourfold")
             ]
             say(
-                f"**{part}**, momentum: {'; '.join(told)}. Of the {len(lost)} runs at four times the best rate "
+                f"**{part}**, momentum, runs that did not collapse: {'; '.join(told)}. Of the {len(lost)} runs at four times the best rate "
                 f"{(lost['status'] == 'diverged').sum()} diverged (a loss that is no finite number) and "
                 f"{lost['collapsed'].sum()} collapsed (no better than naming one class)."
             )
