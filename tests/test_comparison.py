@@ -307,6 +307,16 @@ def test_findings_draw_every_part(found):
     assert list(found.figures()) == ["tuning_a", "accuracy_a", "curves_a", "tuning_b", "accuracy_b", "curves_b"]
 
 
+def test_parts_that_are_there_are_shown_whatever_the_others_are_named_by(results_root):
+    arms = {"big": {"model": "mlp"}, "small": {"model": "softmax"}}
+    other = dataclasses.replace(NETWORKS, by="size", arms=arms, claims=(), control="big", block=2)
+    whole = read_smoke(Experiment("tiny", "Which?", full=NETWORKS, smoke={"a": NETWORKS}))
+    found = Findings(Experiment("tiny", "Which?", full=NETWORKS, smoke={"a": NETWORKS, "b": other}), "smoke")
+    assert whole.complete and not found.complete and list(found.figures()) == ["tuning_a", "accuracy_a", "curves_a"]
+    table = found.table()
+    assert table["part"].eq("a").all() and table["network"].tolist() == ["mlp", "softmax"] and "size" not in table
+
+
 def test_a_level_too_low_to_believe_is_told(found):
     plan = found.plans["a"]
     object.__setattr__(plan.comparison, "level", 0.99)

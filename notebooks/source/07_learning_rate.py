@@ -210,7 +210,8 @@ if parts:
                 for rate in ("a quarter", "best", "fourfold")
             ]
             say(
-                f"**{part}**, momentum, runs that did not collapse: {'; '.join(told)}. Of the {len(lost)} runs at four times the best rate "
+                f"**{part}**, momentum, runs that did not collapse: {'; '.join(told)}. "
+                f"Of the {len(lost)} runs at four times the best rate "
                 f"{(lost['status'] == 'diverged').sum()} diverged (a loss that is no finite number) and "
                 f"{lost['collapsed'].sum()} collapsed (no better than naming one class)."
             )
