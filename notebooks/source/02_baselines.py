@@ -460,11 +460,8 @@ print("nearest neighbours and their distances: exactly the same, by L1 and by L2
 # | **repeated** | with fresh seeds |
 #
 # These networks read a part of the training images, neighbours and templates above read all of them: compare within a
-# section. First the rates of CIFAR-10; those of MNIST are on the
-# [page of this chapter](../results/baselines/README.md#sharing).
-
-# %%
-show(found["sharing"], "tuning_cifar10")
+# section. The rates that were tried, a panel a network, are on the
+# [page of this chapter](../results/baselines/README.md#sharing); the table has those that were chosen.
 
 # %%
 show(found["sharing"], "accuracy_cifar10", "accuracy_mnist")
