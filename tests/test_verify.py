@@ -93,6 +93,14 @@ def test_a_row_that_only_training_can_refute_is_found(root, capsys, monkeypatch)
     assert any(run_id in found[0] for run_id in runs["run_id"])
 
 
+def test_a_row_older_than_a_field_of_runs_is_still_the_same(root, capsys, monkeypatch):
+    monkeypatch.setattr(sweeps, "run_all", train_here)
+    change(root / "tiny/runs.csv", lambda runs: runs.drop(columns="log_training"))
+    gallery.rebuild()
+    found, lines = faults(capsys, sample=1)
+    assert not found and "bit for bit" in "\n".join(lines)
+
+
 def tampered(column, value):
     return lambda table: table.assign(**{column: table[column].astype(object).where(table.index != 1, value)})
 

@@ -78,8 +78,9 @@ def _compare(old, new, old_history, new_history):
         return "FAIL", f"{name}: {new['error']}"
     alike = all(old[column] == new[column] for column in PLACE)
     due = [column for column in new.index if column not in FREE] if alike else ["data_sha256", "num_params", "status"]
-    wrong = [column for column in due if not is_same(old.get(column), new[column])]
-    differ = [f"{column} is {old.get(column)} and came out {new[column]}" for column in wrong]
+    was = {**old, **RunConfig.from_row(old).to_row()}  # a field younger than the row has its default
+    wrong = [column for column in due if not is_same(was.get(column), new[column])]
+    differ = [f"{column} is {was.get(column)} and came out {new[column]}" for column in wrong]
     if alike:
         columns = new_history.columns.difference(["run_id", "seconds"])
         epochs = [frame[columns].to_numpy(float) for frame in (old_history, new_history)]
