@@ -52,7 +52,8 @@ def check_reruns(rows, history, sample, seed):
 
 def _with_spread(rows):
     """Add whether a row was made on what is `here`, and its arm's `seeds` and `deviation` of the test accuracy."""
-    arm = ["experiment", *(field.name for field in dataclasses.fields(RunConfig) if field.name != "seed")]
+    arm = ["experiment", *(field.name for field in dataclasses.fields(RunConfig) if field.name in rows)]
+    arm.remove("seed")
     accuracy = rows.groupby(arm, dropna=False)["test_accuracy"]
     here = rows["device"].str.startswith((gpu_names() or [cpu_name()])[0])
     here &= (rows["keras"] == keras.__version__) & (rows["backend"] == provenance()["backend"])
