@@ -73,15 +73,13 @@ def train(config, *, keep_traced=False, model_sha256=None, checkpoint=None):
     if config.early_stopping is not None:
         stopping = keras.callbacks.EarlyStopping(patience=config.early_stopping, restore_best_weights=True)
         callbacks.append(stopping)
-    made_by = {name: value for name, value in provenance().items() if name != "commit"}
-    known = {"run_id": config.run_id, "data": dataset.sha256, "model": model_sha256, **made_by}
+    known = provenance() | {"commit": None, "run_id": config.run_id, "data": dataset.sha256, "model": model_sha256}
     callbacks.append(point := Checkpoint(checkpoint, known, log, stopping))
     for _ in range(point.epochs):
         batches.on_epoch_end()
     keras.utils.set_random_seed(config.seed)
-    how = {"epochs": config.epochs, "validation_data": val, "callbacks": callbacks, "verbose": 0}
-    how["initial_epoch"] = point.epochs
-    trained.fit(pipeline(batches), shuffle=False, **how)  # the batches are shuffled already, image by image
+    how = {"epochs": config.epochs, "initial_epoch": point.epochs, "validation_data": val, "callbacks": callbacks}
+    trained.fit(pipeline(batches), shuffle=False, verbose=0, **how)  # the batches are shuffled already
     batches.close()
     history = pd.DataFrame(log.lines)
     scores = {split: _evaluate(trained, *pair) for split, pair in inputs.items()}

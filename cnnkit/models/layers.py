@@ -72,6 +72,6 @@ def conv_unit(
     return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
 
 
-def classify(x, num_classes, name="logits", **how):
+def classify(x, num_classes, name="logits"):
     """Apply the last dense layer to `x`; its logits stay float32 under mixed precision, or their loss loses digits."""
-    return layers.Dense(num_classes, dtype="float32", name=name, **how)(x)
+    return layers.Dense(num_classes, dtype="float32", name=name)(x)

@@ -70,13 +70,12 @@ def vgg_small(
     """
     require_choice("vgg_small", "pooling", pooling, ("max", "average", "stride"))
     require_choice("vgg_small", "head", head, ("average", "flatten", "dense"))
-    halved = 2 if pooling == "stride" else pool_size
-    if halved**3 > min(input_shape[:2]) and pooling != "stride":
-        require_size("vgg_small", input_shape, halved**3, "pool3")
+    if pooling != "stride":
+        require_size("vgg_small", input_shape, pool_size**3, "pool3")
     x = pixels = keras.Input(input_shape, name="pixels")
     for block in range(1, 4):
         for place in range(1, depth + 1):
-            strides = halved if pooling == "stride" and place == depth else 1
+            strides = 2 if pooling == "stride" and place == depth else 1
             name = f"conv{block}_{place}"
             x = conv_unit(x, filters * 2 ** (block - 1), kernel_size, name, strides=strides, batch_norm=batch_norm)
         if pooling != "stride":

@@ -104,10 +104,10 @@ def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=Tru
     return ax
 
 
-def plot_panels(plot, frame, *, x, y, hue, error=False, chosen=None, **how):
+def plot_panels(plot, frame, *, x, y, hue, error=False, chosen=None):
     """Plot each value of `hue` in a panel of its own, before the others' means in grey; return the Figure.
 
-    `plot` is `plot_sweep` or `plot_curves`, which gets a value's part of the `frame` and `how`; `x, y, error, chosen`
+    `plot` is `plot_sweep` or `plot_curves`, which gets a value's part of the `frame`; `x, y, error, chosen`
     are as for `plot_sweep`. Errors above four times the least are a triangle at the edge. What all panels' captions say
     stands below them, the rest in their titles.
     """
@@ -121,7 +121,7 @@ def plot_panels(plot, frame, *, x, y, hue, error=False, chosen=None, **how):
         for other in names:
             ax.plot(behind[other].index, behind[other], color="0.85", linewidth=1, zorder=0)
         own = {"x": x, "y": y, "error": error, "chosen": {None: chosen[name]}} if chosen else {"metric": y}
-        plot(frame[frame[hue] == name], ax=ax, **own, **how)
+        plot(frame[frame[hue] == name], ax=ax, **own)
         if len(beyond := behind[name][behind[name] > top].index):
             ax.plot(beyond, np.full(len(beyond), 0.96), "^", ms=5, color="C0", transform=ax.get_xaxis_transform())
         caption = next(text for text in ax.texts if text.get_gid() == style.CAPTION)
