@@ -177,7 +177,7 @@ def test_arguments_change_a_layers_weights(name, model_args, changed):
 
 def test_arguments_without_weights_change_a_network():
     plain = {layer.name for layer in sketch_model("alexnet_small", (32, 32, 3), 10).layers}
-    model = sketch_model("alexnet_small", (32, 32, 3), 10, lrn=True, batch_norm=True, activation="tanh", pool_size=2)
+    model = sketch_model("alexnet_small", (32, 32, 3), 10, lrn=0.4, batch_norm=True, activation="tanh", pool_size=2)
     added = {f"conv{place}_norm" for place in range(1, 6)} | {f"conv{place}_tanh" for place in range(1, 6)}
     assert {layer.name for layer in model.layers} - plain == {"lrn1", "lrn2"} | added
     assert model.get_layer("pool1").pool_size == (2, 2) and model.get_layer("fc6").activation.__name__ == "tanh"

@@ -204,12 +204,12 @@ def test_caffe_quick_arguments_change_what_they_say():
     assert [plain.get_layer(f"pool{i}").output.shape[1:] for i in (1, 2, 3)] == [(16, 16, 32), (8, 8, 32), (4, 4, 64)]
     assert plain.get_layer("pool1").pool_size == (3, 3) and plain.get_layer("activation3").activation.__name__ == "relu"
 
-    changed, more = layers_of(pool_size=2, activation="tanh", batch_norm=True, lrn=True, dropout_rate=0.4)
+    changed, more = layers_of(pool_size=2, activation="tanh", batch_norm=True, lrn=0.4, dropout_rate=0.4)
     added = {"norm1", "norm2", "norm3", "lrn1", "lrn2", "dense_dropout", "logits_dropout"}
     assert set(more) - set(names) == added and set(names) <= set(more)
     assert changed.get_layer("pool3").pool_size == (2, 2) and changed.get_layer("conv1").bias is None
     assert changed.get_layer("activation1").activation.__name__ == "tanh"
-    assert changed.get_layer("logits_dropout").rate == 0.4
+    assert changed.get_layer("logits_dropout").rate == 0.4 and changed.get_layer("lrn2").alpha == 0.4
 
     zeros, _ = layers_of(kernel_initializer="zeros")
     assert not any(weights.any() for weights in zeros.get_weights())

@@ -50,7 +50,7 @@ def alexnet_small(
     width=1.0,
     towers=1,
     activation="relu",
-    lrn=False,
+    lrn=None,
     batch_norm=False,
     pool_size=3,
     dropout_rate=0.5,
@@ -62,7 +62,8 @@ def alexnet_small(
         width: Positive float: every convolution keeps this share of its filters.
         towers: Integer that divides the channels of conv2, conv4 and conv5: their filters see only their own tower.
         activation: Name of a Keras activation after every layer but the last.
-        lrn, batch_norm: Whether local response normalization follows conv1 and conv2, and batch normalization all five.
+        lrn: None, or the alpha of local response normalization after conv1 and conv2; see caffe_quick.
+        batch_norm: Whether each convolution is batch-normalized before its activation.
         pool_size: Integer, side of the windows in pixels, 2 apart: 3 overlaps as published, 2 does not.
         dropout_rate: Float in [0, 1), after both hidden dense layers.
         head: "flatten" with the two dense layers of 1024 units, or "average": the logits of the maps' means.
@@ -77,8 +78,8 @@ def alexnet_small(
             raise ValueError(f"Expected towers of alexnet_small to divide {channels}. Received: towers={towers}.")
         unit = {"batch_norm": batch_norm, "activation": activation, "groups": groups}
         x = conv_unit(x, filters, 5 if name == "conv1" else side, name, **unit)
-        if lrn and "normalize" in then:
-            x = LocalResponseNormalization(name=f"lrn{name[-1]}")(x)
+        if lrn is not None and "normalize" in then:
+            x = LocalResponseNormalization(alpha=lrn, name=f"lrn{name[-1]}")(x)
         if "pool" in then:
             x = layers.MaxPooling2D(pool_size, strides=2, padding="same", name=f"pool{name[-1]}")(x)
     if head == "average":

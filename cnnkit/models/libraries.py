@@ -15,7 +15,7 @@ def caffe_quick(
     activation="relu",
     pool_size=3,
     batch_norm=False,
-    lrn=False,
+    lrn=None,
     dropout_rate=0.0,
     kernel_initializer="he_normal",
 ):
@@ -24,8 +24,9 @@ def caffe_quick(
     Args:
         activation, kernel_initializer: Names that Keras knows: after each convolution, and of all weights' start.
         pool_size: Integer, side of the pooling windows in pixels, 2 apart: 3 overlaps as published, 2 does not.
-        batch_norm, lrn: Whether each convolution is batch-normalised before its activation, and then has no bias;
-            whether local response normalisation follows the first two activations, as in AlexNet.
+        batch_norm: Whether each convolution is batch-normalised before its activation, and then has no bias.
+        lrn: None, or the alpha of local response normalisation after the first two activations. AlexNet's 1e-4 was for
+            pixels up to 255; where they are divided by their deviation, 63, 63 * 63 * 1e-4 = 0.4 does as much.
         dropout_rate: Float in [0, 1), applied to the input of both dense layers.
     Source: BVLC/caffe, examples/cifar10/cifar10_quick_train_test.prototxt, after cuda-convnet.
     Departs: the mean image is not subtracted; He's start of the weights replaces hand-set Gaussians, which fit one
@@ -40,8 +41,8 @@ def caffe_quick(
         if batch_norm:
             x = layers.BatchNormalization(momentum=0.9, name=f"norm{block}")(x)  # 0.99 forgets only after 298 updates
         x = layers.Activation(activation, name=f"activation{block}")(x)
-        if lrn and block < 3:
-            x = LocalResponseNormalization(name=f"lrn{block}")(x)
+        if lrn is not None and block < 3:
+            x = LocalResponseNormalization(alpha=lrn, name=f"lrn{block}")(x)
         x = pool(pool_size, strides=2, padding="same", name=f"pool{block}")(x)
     x = layers.Flatten(name="flatten")(x)
     # No activation between them, as published. Logits stay float32 under mixed precision, or their loss loses digits.
