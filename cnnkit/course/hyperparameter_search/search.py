@@ -52,22 +52,26 @@ def best_so_far(trials):
 
 
 def plot_settings(trials):
-    """Draw the validation score of every whole trial against each hyperparameter."""
+    """Draw the validation score of every whole trial against each hyperparameter, a row of panels an algorithm."""
     whole = trials[trials["epochs"] == trials["epochs"].max()].drop_duplicates(["algorithm", "run_id"])
     lost, epochs = whole["score"].isna().sum(), whole["epochs"].max()
-    figure, axes = plt.subplots(1, len(SPACE), figsize=(12, 3.6), sharey=True, layout="constrained")
-    look = {"data": whole.assign(score=100 * whole["score"]), "y": "score", "hue": "algorithm", "alpha": 0.7}
-    look |= {"hue_order": sorted(ALGORITHMS), "palette": "colorblind"}
-    for ax, (name, values) in zip(axes, SPACE.items(), strict=True):
-        if isinstance(values, Range):
-            sns.scatterplot(x=name, ax=ax, style="algorithm", legend=ax is axes[0], **look)
-            ax.set_xscale("log" if values.log else "linear")
-        else:  # jitter would be drawn anew in every figure
-            sns.stripplot(x=name, ax=ax, dodge=True, jitter=False, legend=False, **look)
-        ax.set(xlabel=name.split(".")[-1].replace("_", " ").capitalize(), ylabel="Validation score (%)")
+    names, size = sorted(ALGORITHMS), {"figsize": (12, 2.3 * len(ALGORITHMS) + 0.6), "layout": "constrained"}
+    figure, axes = plt.subplots(len(names), len(SPACE), sharex="col", sharey=True, **size)
+    for row, algorithm, colour in zip(axes, names, sns.color_palette("colorblind"), strict=False):
+        look = {"data": whole[whole["algorithm"] == algorithm].assign(score=100 * whole["score"]), "y": "score"}
+        look |= {"color": colour, "alpha": 0.7, "linewidth": 0}
+        for ax, (name, values) in zip(row, SPACE.items(), strict=True):
+            if isinstance(values, Range):
+                sns.scatterplot(x=name, ax=ax, **look)
+                ax.set_xscale("log" if values.log else "linear")
+            else:  # jitter would be drawn anew in every figure
+                sns.stripplot(x=name, ax=ax, order=values, jitter=False, **look)
+            ax.set(xlabel=name.split(".")[-1].replace("_", " ").capitalize(), ylabel="")
+            ax.grid(axis="y", color="0.92")
+            ax.set_axisbelow(True)
+        row[0].set_title(algorithm, loc="left", fontsize="medium")
     sns.despine(figure)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
-    axes[0].get_legend().remove()
+    figure.supylabel("Validation score (%)", fontsize="medium")
     words = f"{len(whole)} trials of {epochs} epochs; {lost} of them diverged or failed, and are not drawn"
     figure.suptitle(words, fontsize=8, color="0.35")
     return figure
