@@ -93,6 +93,7 @@ def tabulate(found):
     table["published_accuracy"] = [f"{100 * p:g}" if p == p else "" for p in table["published"]]
     table.attrs["metric"] = "test_accuracy"
     table = table.rename(columns={"accuracy": "mean", "images": "n"})
+    table["metric"] = table["metric"].str.upper()
     return table[[*arm, "mean", "low", "high", "n", "published_accuracy", "note"]]
 
 
