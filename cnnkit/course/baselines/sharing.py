@@ -15,7 +15,7 @@ from cnnkit.lab.config import RunConfig
 
 LOCALITY = "what windows buy over dense connections, they buy on pixels in place and not on permuted ones."
 PERMUTED = "a convolution beats a dense network on permuted pixels."
-SOURCE = "popular articles, after LeCun 1989 and Zhang et al. 2017"
+ARTICLES = "popular articles, after LeCun 1989 and Zhang et al. 2017"
 # Widths for equal counts: 98,675, 98,682 and 98,691 parameters on CIFAR-10, 54,900, 54,862 and 54,936 on MNIST.
 WIDTHS = {"cifar10": ([31, 81], [5, 12], [16, 193]), "mnist": ([64, 62], [8, 12], [16, 138])}
 WIDTHS["digits"] = WIDTHS["mnist"]
@@ -34,11 +34,12 @@ def networks(dataset, train_size, margin, lowest, highest):
     pixels = {"plain": {}, "permuted": {"dataset": f"permuted:{dataset}"}}
     # To a dense layer all orders are one; the equal-parameter network shows that, so the perceptron need not.
     pairs = [(name, order) for name in models for order in pixels if (name, order) != ("perceptron", "permuted")]
+    windows = "local, plain", "dense, plain"
     where = f"On {dataset}, {train_size:,} images, equal parameters:"
 
-    def claim(id, text, better, worse, beside=()):
+    def claim(id, text, better, worse, source, beside=()):
         how = {"margin": margin, "beside": beside, "ledger": 77}
-        return Claim(f"{id}-{dataset}", f"{where} {text}", better, worse, SOURCE, **how)
+        return Claim(f"{id}-{dataset}", f"{where} {text}", better, worse, source, **how)
 
     return Comparison(
         RunConfig(dataset=dataset, train_size=train_size, **RECIPE),
@@ -46,10 +47,10 @@ def networks(dataset, train_size, margin, lowest, highest):
         arms={f"{name}, {order}": models[name] | pixels[order] for name, order in pairs},
         rates=tuple(0.16 * 2.0**k for k in range(lowest, highest + 1)),
         claims=(
-            claim("sharing", "shared weights beat local ones.", "convolution, plain", "local, plain"),
-            claim("windows", "local connections beat dense ones.", "local, plain", "dense, plain"),
-            claim("locality", LOCALITY, "local, plain", "dense, plain", beside=("local, permuted", "dense, permuted")),
-            claim("permuted", PERMUTED, "convolution, permuted", "dense, permuted"),
+            claim("sharing", "shared weights beat local ones.", "convolution, plain", "local, plain", ARTICLES),
+            claim("windows", "local connections beat dense ones.", *windows, ARTICLES),
+            claim("locality", LOCALITY, *windows, "ours, after LeCun 1989", ("local, permuted", "dense, permuted")),
+            claim("permuted", PERMUTED, "convolution, permuted", "dense, permuted", "ours"),
         ),
         control="convolution, plain",
         block=2,

@@ -22,7 +22,7 @@ networks = Comparison(
     arms={"1998": {"model": "lenet5", "scaling": "unit"}, "today": {"model": "lenet5_modern"}},
     rates=(0.025, 0.05, 0.1, 0.2, 0.4),
     tuned_with={"train_size": 20_000, "epochs": 6},
-    claims=(Claim("lenet-today", TEXT, "today", "1998", source="popular articles", margin=0.002, ledger=7),),
+    claims=(Claim("lenet-today", TEXT, "today", "1998", source="ours", margin=0.002, ledger=7),),
     control="today",
     block=2,
     level=0.99,
