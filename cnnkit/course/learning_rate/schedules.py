@@ -1,7 +1,7 @@
 """Should the learning rate fall? Seven schedules at equal steps; and low, high, and high then low.
 
 Run:     python -m cnnkit sweep schedules --profile full
-Expect:  about 58% on CIFAR-10 for LeNet-5 from 20,000 images; three hours of one core.
+Expect:  about 58% on CIFAR-10 for LeNet-5 from 20,000 images; two hours of one core.
 Before:  0.1 trained for five epochs; its one SUPPORTED schedule was the only one with a warm-up, so that is an arm now,
          and losses of "low, high, high then low" were running means, whose sign an evaluation reversed.
 """
