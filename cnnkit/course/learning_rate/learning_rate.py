@@ -10,6 +10,7 @@ Before:  0.1 compared rates a hundred times too small and too big, which can har
 
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Rectangle
 
 from cnnkit import plots
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
@@ -33,9 +34,9 @@ def optimizers(base, count, margin, where, collapse=()):
         arms[f"momentum 0.9, {words}"] = arms[best] | {"learning_rate": Times(best, factor)}
 
     def claim(id, text, worse, **how):
-        source = "popular articles; Goodfellow et al. 2016, sec. 11.4.1"
-        how = {"margin": margin, "ledger": 42} | how
-        return Claim(f"{id}-{base.dataset}", f"{text} {where}.", best, worse, source, **how)
+        said = "popular articles; Goodfellow et al. 2016, sec. 11.4.1"
+        how = {"margin": margin, "ledger": 42, "source": said} | how
+        return Claim(f"{id}-{base.dataset}", f"{text} {where}.", best, worse, **how)
 
     return Comparison(
         base,
@@ -45,7 +46,7 @@ def optimizers(base, count, margin, where, collapse=()):
         claims=(
             claim("rate-too-small", "A learning rate four times too small classifies worse", "momentum 0.9, a quarter"),
             claim("rate-too-big", "A learning rate four times too big classifies worse", "momentum 0.9, fourfold"),
-            *(claim(*words, "momentum 0.9, fourfold", metric="collapsed", margin=0.1) for words in collapse),
+            *(claim(*c, "momentum 0.9, fourfold", metric="collapsed", margin=0.1, source="ours") for c in collapse),
         ),
         control=best,
         block=2,
@@ -94,27 +95,23 @@ def basin(tuning, width=0.01):
 
 
 def plot_batches(found):
-    """Return accuracy by rate and batch size, a line of rates in proportion to it through the geometric mean."""
+    """Return accuracy by rate and batch size, with the chosen rates, and rates in proportion through their mean."""
     if "batches" not in found.plans:
         return {}
     plan = found.plans["batches"]
     cells, best = plan.of_role("tuning"), pd.DataFrame(plan.choices).T["learning_rate"].astype(float)
-    sizes = best.index.astype(int).to_numpy()
+    sizes, rates = np.sort(cells["batch_size"].unique()), np.sort(cells["learning_rate"].unique())
+    best.index = best.index.astype(int)
     ax = plots.plot_heatmap(cells, x="learning_rate", y="batch_size", values="val_score")
-    ax.autoscale(False)
-    constant = np.exp(np.log(best.to_numpy() / sizes).mean())
-    line = {"color": MARK, "linestyle": "--", "linewidth": 1.5}
-    ax.plot(_places(constant * sizes, cells["learning_rate"]), _places(sizes, cells["batch_size"]), **line)
-    frame = {"marker": "s", "markersize": 30, "mfc": "none", "mec": MARK, "mew": 2, "linestyle": ""}
-    ax.plot(_places(best.to_numpy(), cells["learning_rate"]), _places(sizes, cells["batch_size"]), **frame)
-    ax.set_title("framed: the chosen rate; dashed: rate ∝ batch size", fontsize="small", loc="left")
+    constant = np.exp(np.log(best / best.index).mean())
+    for size, rate in best.items():
+        row, column = np.searchsorted(sizes, size), np.searchsorted(rates, 0.999 * rate)
+        ax.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=MARK, linewidth=2, clip_on=False, zorder=3))
+        place = 0.5 + np.log(constant * size / rates[0]) / np.log(rates[1] / rates[0])  # cells are evenly spaced in log
+        marker = "<" if place < 0 else ">" if place > len(rates) else "^"
+        ax.plot(np.clip(place, 0, len(rates)), row + 0.09, marker, color=MARK, mec="w", mew=0.7, ms=7, clip_on=False)
+    ax.set_title("framed: the chosen rate; ▲: rate ∝ batch size (▶: beyond the grid)", fontsize="small", loc="left")
     return {"batch_size": ax}
-
-
-def _places(values, grid):
-    """Return where values stand on a heat map's axis, whose cells are one wide and evenly spaced on a log scale."""
-    low, high = np.log(grid.min()), np.log(grid.max())
-    return 0.5 + (np.log(values) - low) / (high - low) * (grid.nunique() - 1)
 
 
 def answer(found):
