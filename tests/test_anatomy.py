@@ -509,3 +509,19 @@ def test_drawing_takes_axes_and_leaves_out_what_keeps_the_shape():
     model = chain((64, 2), layers.Conv1D(4, 3, name="conv"), layers.ReLU(), layers.Dropout(0.5), layers.Flatten())
     assert anatomy.draw_network(layer_table(model), ax=ax) is ax
     assert len(ax.patches) == 2 * 3
+
+
+@pytest.mark.parametrize("side, c1", [(28, "C1\n5×5\npadded"), (32, "C1\n5×5")])
+@pytest.mark.parametrize("name", ["lenet5", "lenet5_modern"])
+def test_a_drawing_says_where_zeros_were_put_around_the_image(name, side, c1):
+    table = layer_table(models.create_model(name, (side, side, 1), 10))
+    below = {text.get_text() for text in anatomy.draw_network(table).texts}
+    assert below >= {c1, "C3\n5×5", "S2\n2×2\nstride 2"}
+
+
+def test_a_drawing_says_which_layers_pad():
+    conv, same = layers.Conv2D, {"padding": "same"}
+    stack = [conv(2, 3, name="a", **same), conv(2, 1, name="b", **same), conv(2, 3, 2, name="c", **same)]
+    stack += [layers.MaxPooling2D(2, name="d", **same), conv(2, 3, name="e"), layers.ZeroPadding2D(1), layers.ReLU()]
+    below = [text.get_text() for text in anatomy.draw_network(layer_table(chain((16, 16, 1), *stack))).texts[1::2]]
+    assert below == ["image", "a\n3×3\npadded", "b\n1×1", "c\n3×3\nstride 2\npadded", "d\n2×2\nstride 2", "e\n3×3"]

@@ -4,6 +4,7 @@ import itertools
 import math
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.patches import Patch, Polygon
 
@@ -21,6 +22,18 @@ def _kind(row):
     if row.kernel_size != "":
         return "convolution" if row.macs else "pooling"
     return "pooling" if row.type.startswith("Global") else "dense" if row.macs else None
+
+
+def _padded(table):
+    """Which layers have zeros added around what they read: by a layer of zeros before them, or by themselves."""
+    marks, zeros = [], False
+    for row in table.itertuples():
+        kind, zeros = _kind(row), zeros or row.type.startswith("ZeroPadding")
+        adds = kind == "convolution" and row.padding in ("same", "causal") and "Transpose" not in row.type
+        adds = adds and np.any(np.greater(row.kernel_size, row.strides or 1))
+        marks.append(bool(kind and (zeros or adds)))
+        zeros = zeros and not kind
+    return marks
 
 
 def _box(shape):
@@ -45,21 +58,23 @@ def _cuboid(ax, left, box, colour):
 
 
 def _label(row):
-    """One to three lines below a box: the layer's name and what it does."""
+    """One to four lines below a box: the layer's name and what it does."""
     if row.kernel_size == "":
         return row.layer
     size = row.kernel_size if isinstance(row.kernel_size, tuple) else (row.kernel_size,) * (len(row.output_shape) - 1)
     stride = "" if row.strides in ("", 1) else f"\nstride {row.strides}"
-    return f"{row.layer}\n{'×'.join(map(str, size))}{stride}"
+    return f"{row.layer}\n{'×'.join(map(str, size))}{stride}" + "\npadded" * row.padded
 
 
 def draw_network(table, *, ax=None):
     """Draw a layer table as boxes to scale, from the image on the left to the output on the right.
 
     Height, receding width and length follow the output's height, width and channels by their square roots. Vectors are
-    columns. Layers that leave the shape as it is are not drawn; branches stand one after the other. Returns the Axes.
+    columns. Layers that leave the shape as it is are not drawn, nor are those that add zeros: "padded" stands below the
+    box that reads them. Branches stand one after the other. Returns the Axes.
     """
-    rows = table.assign(kind=table.apply(_kind, axis=1), box=table.output_shape.map(_box)).dropna(subset="kind")
+    rows = table.assign(kind=table.apply(_kind, axis=1), box=table.output_shape.map(_box), padded=_padded(table))
+    rows = rows.dropna(subset="kind")
     rows["above"] = rows.output_shape.map(lambda shape: "×".join(map(str, shape)))
     rows["below"] = rows.apply(_label, axis=1)
     half = max(height + back for height, back, _ in rows.box) / 2
