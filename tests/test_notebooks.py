@@ -138,6 +138,14 @@ def test_every_heading_starts_a_cell_or_nothing_runs(tmp_path, capsys, markdown,
     assert (tmp_path / "notebooks" / "ran").exists() != bool(headings)
 
 
+def test_text_on_the_line_that_opens_a_cell_is_refused_before_anything_runs(tmp_path, capsys):
+    source = write_source(tmp_path, "# %% [markdown]# ## Lost\n# words\n\n# %%\nopen('ran', 'w').close()\n")
+    line = source.read_text().splitlines().index("# %% [markdown]# ## Lost") + 1
+    assert notebooks.build([], "smoke", tmp_path) == 1
+    assert f"00_try.py, line {line}: text behind [markdown] is lost; break the line" in capsys.readouterr().err
+    assert not (tmp_path / "notebooks" / "ran").exists()
+
+
 def open_in_jupyterlab(root, path):
     manager = build_sync_jupytext_contents_manager_class(LargeFileManager)()
     manager.root_dir = str(root)

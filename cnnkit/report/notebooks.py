@@ -31,6 +31,7 @@ START_UP_LOG = r"^(?:WARNING: All log messages before absl::|I\d{4} [\d:.]+ +\d+
 WARNING = re.compile(r"^(?:(?:WARNING|ERROR|CRITICAL):(?:tensorflow|absl):|[WEF]\d{4} [\d:.]+ ).*", re.M)
 CODE_BLOCK = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
 HEADING = re.compile(r"(?<!\A)^#{1,6} .*", re.M)  # one that does not start its cell
+RUN_ON = re.compile(r"# %% \[markdown\]\S.*")  # jupytext takes the rest of this line for the cell's title
 
 
 def build(names, profile, root=HOME):
@@ -63,6 +64,9 @@ def list_faults(notebook, source):
     faults, ran = [], notebook.metadata.get("cnnkit", {}).get("cells_sha256")
     if {ran, _digest(notebook)} != {_digest(jupytext.read(source, fmt="py:percent"))}:
         faults.append(f"its cells or outputs are not those of {source.name} as it is now; run it again")
+    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), start=1):
+        if RUN_ON.match(line):
+            faults.append(f"{source.name}, line {number}: text behind [markdown] is lost; break the line there: {line}")
     for number, cell in enumerate(notebook.cells, start=1):
         faults += [f"cell {number} {fault}" for fault in _cell_faults(cell)]
     if (size := len(nbformat.writes(notebook).encode()) / 1e6) > MAX_MEGABYTES:
