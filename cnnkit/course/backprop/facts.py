@@ -1,4 +1,4 @@
-"""Facts about gradients, steps along them, and what is linear. Ledger 20, 25-27, 32, 33, 39, 47, 54."""
+"""Facts about gradients, steps along them, and what is linear. Ledger 20, 25-27, 32, 33, 39, 47, 54, 80."""
 
 import keras
 import numpy as np
@@ -44,6 +44,11 @@ def slopes(activation):
     return autodiff(getattr(ops, activation), np.arange(-512, 513) / 64)[0]
 
 
+def relative_error(ours, reference):
+    """The largest difference of two arrays, as a share of the largest value."""
+    return np.abs(ours - reference).max() / max(np.abs(ours).max(), np.abs(reference).max())
+
+
 def right_gradients(name, reference, *shapes):
     """How many gradients of a function of `from_scratch`, for arrays of shapes, are those of its reference."""
     rng = np.random.default_rng(1)
@@ -52,7 +57,7 @@ def right_gradients(name, reference, *shapes):
     dy = rng.normal(size=y.shape)
     found, expected = getattr(fs, f"{name}_backward")(dy, cache), autodiff(reference, *arrays, upstream=dy)
     pairs = zip(found if isinstance(found, tuple) else [found], expected, strict=True)
-    return sum(np.abs(dx - right).max() < 1e-7 * np.abs(right).max() for dx, right in pairs)
+    return sum(relative_error(dx, right) < 1e-7 for dx, right in pairs)
 
 
 def two_convolutions(x, bend=lambda x: x):
@@ -85,6 +90,19 @@ def normalised(factor, epsilon=0):
     return y, autodiff(lambda w: norm(ops.conv(x, w), training=True), factor * w, upstream=upstream)[0]
 
 
+def first_step(size, layers=20, width=64):
+    """How long the first layer's first step is, in lengths of its weights, which are `size` times He's."""
+    rng, network = np.random.default_rng(1), []
+    x, labels = rng.normal(size=(64, width)), rng.integers(10, size=64)
+    for units in [width] * layers + [10]:
+        weights = rng.normal(0, size * np.sqrt(2 / width), (width, units))
+        network += [fs.Layer(fs.relu, fs.relu_backward)] * bool(network)
+        network += [fs.Layer(fs.dense, fs.dense_backward, [weights, np.zeros(units)])]
+    scores, caches = fs.forward(network, x)
+    gradient = fs.backward(network, fs.softmax_cross_entropy(scores, labels)[1], caches)[0]
+    return float(f"{0.1 * np.linalg.norm(gradient) / np.linalg.norm(network[0].params[0]):.2g}")
+
+
 FACTS = [
     Fact("steps-of-64", 20, "500 images in batches of 64 are 8 steps.",
          lambda: len(batches(500, 64)), "steps an epoch", 8),
@@ -114,6 +132,12 @@ FACTS = [
          lambda: len(np.unique(slopes("relu"))), "different slopes", lambda kinds: kinds > 2),
     Fact("relu-vanishes", 54, "The gradient of ReLU does not vanish.",
          lambda: slopes("relu").min(), "is the least slope", lambda slope: slope > 0),
+    Fact("vanishing-gradients-jump", 80, "Vanishing gradients make weights jump past the optimum.",
+         lambda: first_step(0.5), "times its weights is the first layer's step at a rate of 0.1, weights half of He's",
+         lambda step: step > 1),
+    Fact("exploding-gradients-jump", 80, "Exploding gradients make weights jump past the optimum.",
+         lambda: first_step(2), "times its weights is the first layer's step at a rate of 0.1, weights twice He's",
+         lambda step: step > 1, source="Goodfellow et al. 2016, sec. 8.2.5"),
     Fact("max-pooling-routes", 26, "Max pooling sends the gradient to each window's largest pixel, and to it alone.",
          lambda: ((np.kron(ops.max_pool(PIXELS, 2), np.ones((1, 2, 2, 1))) == PIXELS)
                   != autodiff(lambda x: ops.max_pool(x, 2), PIXELS)[0]).sum(),
