@@ -341,6 +341,19 @@ show(found["linear"], "tuning_cifar10", "accuracy_mnist", "accuracy_cifar10")
 # %%
 tell(found["linear"])
 
+# %% tags=["hide-input"]
+if found["linear"].complete:
+    words = {"SUPPORTED": "not comparable here", "no difference": "comparable", "opposite": "the hinge is better"}
+    told = [
+        f"on {row['id'].split('-')[-1]} cross-entropy is ahead by {100 * row['effect']:+.2f} points, where "
+        f"{100 * row['margin']:g} would matter: {words.get(row['reading'] or row['verdict'], 'open')}"
+        for row in found["linear"].verdicts()
+    ]
+    say(
+        f"The CS231n notes call the two *usually comparable*. Held against that: {'; '.join(told)}. (Their classifiers "
+        "have a penalty on the weights, ours none.)"
+    )
+
 # %% [markdown]
 # ### What the templates look like
 #
@@ -381,22 +394,30 @@ for (name, dataset), rate in zip(sets.items(), (0.005, 0.0005), strict=True):
 #
 # The last two have the same windows: 5×5 pixels, 2 apart, then 3×3 places, 2 apart. What sharing saves is spent on more
 # maps. A fourth network keeps nothing equal: the **perceptron** with one hidden layer of 512 units, which is what one
-# would take who had never heard of windows. In Keras the convolutional one is five lines:
+# would take who had never heard of windows. In Keras (only `LocallyConnected2D` is cnnkit's, of which below):
+
 
 # %%
-by_keras = keras.Sequential(
-    [
-        keras.Input((32, 32, 3)),
-        layers.Conv2D(16, 5, strides=2, activation="relu"),
-        layers.Conv2D(193, 3, strides=2, activation="relu"),
-        layers.Flatten(),
-        layers.Dense(10),
-    ]
-)
+def build(*hidden):
+    return keras.Sequential([keras.Input((32, 32, 3)), *hidden, layers.Dense(10)])
+
+
+window = {"strides": 2, "activation": "relu"}
+by_keras = {
+    "dense": build(layers.Flatten(), layers.Dense(31, "relu"), layers.Dense(81, "relu")),
+    "local": build(LocallyConnected2D(5, 5, **window), LocallyConnected2D(12, 3, **window), layers.Flatten()),
+    "convolution": build(layers.Conv2D(16, 5, **window), layers.Conv2D(193, 3, **window), layers.Flatten()),
+    "perceptron": build(layers.Flatten(), layers.Dense(512, "relu")),
+}
+
+# %% [markdown]
+# The experiment builds them by name, with He's start. Their weights must have the same shapes; `macs` are products.
+
+# %%
 arms = {arm.removesuffix(", plain"): c for arm, c in sharing.CIFAR10.configs.items() if arm.endswith("plain")}
 networks = {arm: create_model(config.model, (32, 32, 3), 10, **config.model_args) for arm, config in arms.items()}
-assert by_keras.count_params() == networks["convolution"].count_params()
 for arm, net in networks.items():
+    assert [weights.shape for weights in net.weights] == [weights.shape for weights in by_keras[arm].weights]
     table = anatomy.layer_table(net)
     table = table[table["num_params"] > 0]
     print(f"{arm}: {table['num_params'].sum():,} parameters, {table['macs'].sum():,} products an image")
@@ -516,7 +537,7 @@ if PROFILE == "smoke":
 # ## Exercises
 #
 # 1. *Paper and pencil.* A locally connected layer with 5×5 windows one pixel apart and 16 maps reads a 32×32×3 image.
-#    How many weights has it? How many has the convolution?
+#    How many weights has it, biases included? How many has the convolution? The cell below says if you are right.
 # 2. Someone says: "I use the hinge with a margin of 100 instead of 1, to be on the safe side." Show that without
 #    regularization this changes nothing that matters.
 # 3. Between a neighbour and a template: classify each test image by the nearest *mean image* of a class. Is it linear?
@@ -524,16 +545,28 @@ if PROFILE == "smoke":
 #    $k = 2$, and what it would do if the lower class number won.
 # 5. Would a *random* permutation that is different for every image be learnable by any of these methods?
 
+# %%
+my_weights = {"local": None, "convolution": None}  # exercise 1: put your numbers here
+
+
+def judge(weights):
+    """Say of each number of exercise 1 whether Keras counts as many."""
+    for name, layer in {"local": LocallyConnected2D(16, 5), "convolution": layers.Conv2D(16, 5)}.items():
+        layer.build((None, 32, 32, 3))
+        mine = weights[name]
+        print(f"{name}:", "not filled in" if mine is None else "right" if mine == layer.count_params() else "not yet")
+
+
+judge(my_weights)
+
 # %% [markdown]
 # ## Solutions
 #
 # **1.** $28\cdot 28$ places, $5\cdot 5\cdot 3 + 1$ numbers for each place and map. The convolution has one place's.
 
 # %%
-layer = LocallyConnected2D(16, 5)
-layer.build((None, 32, 32, 3))
-assert layer.count_params() == 28 * 28 * 16 * 76
-print(f"{layer.count_params():,} against {16 * 76:,}: {28 * 28} times as many")
+judge({"local": 28 * 28 * 16 * 76, "convolution": 16 * 76})
+print(f"{28 * 28 * 16 * 76:,} against {16 * 76:,}: {28 * 28} times as many")
 
 # %% [markdown]
 # **2.** Multiply all weights and biases by 100: all scores grow a hundredfold, every term
