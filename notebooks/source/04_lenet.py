@@ -271,7 +271,7 @@ both.map("{:,}".format)
 
 # %% [markdown]
 # The 36 missing kernels of C3 come back (+900), ten classes get $84+1$ learnt numbers (+850), and sub-sampling loses
-# its 44. So the 61,706 that is often quoted belongs to the network of today, not to the one of 1998.
+# its 44. So LeNet-5 has 60,000 parameters as it was published, and 61,706 as it is built today.
 
 # %% [markdown]
 # ## Do they reach the error of the paper?
@@ -624,8 +624,8 @@ wrong = np.flatnonzero(predicted != dataset.y_test)
 worst = wrong[np.argsort(-probability[wrong].max(axis=-1))][:40]
 titles = [f"{dataset.y_test[i]} → {predicted[i]}  {probability[i].max():.0%}" for i in worst]
 plots.mark_profile(plots.plot_images(dataset.x_test[worst], titles=titles, columns=10), PROFILE)
-plt.show()
 
+# %% tags=["hide-input"]
 second = scores[wrong].argsort(axis=-1)[:, -2]
 confusions = pd.DataFrame({"true": dataset.y_test[wrong], "answer": predicted[wrong]}).value_counts()
 say(
@@ -701,8 +701,8 @@ axes[1].set(xlabel="Update", ylabel="Validation loss (nats)", yscale="log")
 for ax in axes:
     ax.legend(frameon=False)
     sns.despine(ax=ax)
-plt.show()
 
+# %% tags=["hide-input"]
 raw, smooth = ([validation_loss(row) for row in weights[-40:]] for weights in (path, average))
 say(
     f"The weights go in the right direction, but zigzag. The average is late at first, then lies in the middle of the "
@@ -728,6 +728,17 @@ show(found["moving_average"], "tuning", "accuracy")
 # %%
 tell(found["moving_average"])
 
+# %% tags=["hide-input"]
+if found["moving_average"].complete:
+    words = {"SUPPORTED": "better", "no difference": "neither", "opposite": "worse", "no better": "not better"}
+    plan = found["moving_average"].plans[""]
+    told = [
+        f"at a {claim.better} {words.get(row['reading'] or row['verdict'], 'not decided')}, by "
+        f"{100 * row['effect']:+z.2f} points (less than {100 * claim.margin:g} does not count)"
+        for claim, row in zip(plan.comparison.claims, plan.verdicts(), strict=True)
+    ]
+    say(f"**Prediction 4.** {'; '.join(told).capitalize()}.")
+
 # %% [markdown]
 # The rate of each arm was chosen with the average in place. Follow the curves to the right, to rates at which the last
 # weights zigzag: that is where an average can help.
@@ -735,7 +746,7 @@ tell(found["moving_average"])
 # %% [markdown]
 # ## Three remedies on a two-layer network
 #
-# An old textbook example takes a network with one hidden layer on MNIST and adds three remedies at once. Each has one
+# A network with one hidden layer learns 10,000 digits of MNIST. Three remedies may help it on unseen ones; each has one
 # formula.
 #
 # - **Decay** of the learning rate, here a cosine: $\eta_t = \frac12\,\eta_0\,(1 + \cos \pi t/T)$ at update $t$ of $T$.
@@ -805,12 +816,28 @@ if PROFILE == "smoke":
 # ## Exercises
 #
 # 1. Suppose C3 saw all of S2, everything else as in 1998. How many parameters and connections would the network have?
-# 2. Which share of the image, in area, does one unit of S4 see? First by hand, then with `anatomy`.
+# 2. Which share of the image, in area, does one unit of S4 see? First by hand, then with `anatomy`. (The cell below
+#    takes your answers to 1 and 2.)
 # 3. A bank can send doubtful cheques to a clerk. How many of the least certain digits must be refused to halve the
 #    error?
 # 4. Averaging with $m = 0.999$ over a training of 100 updates, starting at the first weights. What share of the
 #    average are these still?
 # 5. You resume a training with Adam from a file that holds the weights only. What is lost, and how would you notice?
+
+# %%
+my_answers = {"parameters": None, "connections": None, "share": None}  # exercises 1 and 2: put your numbers here
+
+
+def judge(answers):
+    """Say of each number whether a network that sees all of S2 has it; of the share, whether S4's field is it."""
+    extra = 25 * int((~c3.connections.astype(bool)).sum())
+    true = by_hand.loc["sum"] + [extra, extra * np.prod(table.loc["C3", "output_shape"][:2])]
+    true["share"] = anatomy.receptive_field(old, "S4") ** 2 / 32**2
+    for name, mine in answers.items():
+        print(f"{name}:", "not filled in" if mine is None else "right" if mine == true[name] else "not yet")
+
+
+judge(my_answers)
 
 # %% [markdown]
 # ## Solutions
@@ -819,9 +846,8 @@ if PROFILE == "smoke":
 # 2×2 units of C3, which are 6×6 of S2, 12×12 of C1 and 16×16 pixels, a quarter of the area.
 
 # %%
-print(f"1. {old.count_params() + 36 * 25:,} parameters, {by_hand.connections['sum'] + 36 * 25 * 100:,} connections")
-side = anatomy.receptive_field(old, "S4")
-print(f"2. {side} of 32 pixels a side, {side**2 / 32**2:.0%} of the area")
+judge({"parameters": 60_000 + 36 * 25, "connections": 340_908 + 36 * 25 * 100, "share": 16**2 / 32**2})
+print(f"{60_000 + 36 * 25:,} parameters, {340_908 + 36 * 25 * 100:,} connections, {16**2 / 32**2:.0%} of the area")
 
 # %% [markdown]
 # **3.** Sort by the probability of the answer, refuse from the bottom, and look where the error of the rest has
