@@ -6,8 +6,8 @@
 # $$w_{t+1} = w_t - \eta\,\nabla L(w_t).$$
 #
 # The learning rate $\eta$ says how long the step is. It is one number, and no other number decides as much. This
-# notebook asks what happens when it is too small or too big, how exactly one has to hit it, whether it should fall
-# while training goes on, and what the popular explanations of all this are worth.
+# notebook asks what happens when it is too small or too big, how exactly one has to hit it, and whether, and why, it
+# should fall while training goes on.
 #
 # **Predict first.** Write your answers down; the cells below have theirs.
 #
@@ -306,7 +306,8 @@ for test in tests.values():
 # $m_t = \beta m_{t-1} + (1-\beta)\,\ell_t$ with $\beta = 0.98$, divided by $1-\beta^t$ because it started at 0. They
 # stop when it is four times its lowest, drop some steps at both ends, and suggest the rate where the rest falls most
 # steeply. We drop the last five and the first sixth: until then the mean has seen fewer batches than it looks back on,
-# and what falls is noise. Another rule takes a **tenth** of the rate where the smooth loss is **lowest**.
+# and what falls is noise. Another rule takes a **tenth** of the rate where the smooth loss is **lowest**. A place at
+# either edge of what is kept is no suggestion: the steepest or lowest one may lie beyond.
 
 
 # %%
@@ -320,14 +321,20 @@ def smooth(losses, beta=0.98):
 
 
 def read_range(test, beta=0.98, first=RANGE_STEPS // 6, last=5):
-    """Return the smooth curve between the ends that are dropped (DataFrame), and what two rules suggest (dict)."""
+    """Return the smooth curve between the dropped ends (DataFrame), and what two rules suggest (dict; NaN: nothing)."""
     curve = test[np.isfinite(test["loss"])].copy()
     curve["loss"] = smooth(curve["loss"], beta)
     high = np.flatnonzero(curve["loss"] > 4 * np.minimum.accumulate(curve["loss"]))
     curve = curve.iloc[: high[0] if len(high) else None].iloc[first:-last]
-    rate = curve["learning_rate"].to_numpy()
-    lowest = rate[curve["loss"].argmin()]
-    return curve, {"steepest": rate[np.gradient(curve["loss"]).argmin()], "lowest": lowest, "tenth": lowest / 10}
+    inside = curve["learning_rate"].to_numpy(copy=True)
+    inside[[0, -1]] = np.nan
+    lowest = inside[curve["loss"].argmin()]
+    return curve, {"steepest": inside[np.gradient(curve["loss"]).argmin()], "lowest": lowest, "tenth": lowest / 10}
+
+
+def tell_rates(table):
+    """Return a table of suggestions in words."""
+    return table.map(lambda rate: "at the edge: no suggestion" if np.isnan(rate) else f"{rate:.2g}")
 
 
 fig, axes = plt.subplots(1, len(RANGE_PARTS), figsize=(5 * len(RANGE_PARTS), 3.6), layout="constrained", squeeze=False)
@@ -337,8 +344,8 @@ for (part, optimizer), test in tests.items():
     ax.plot(test["learning_rate"], test["loss"], color=colour, linewidth=0.5, alpha=0.35)
     ax.plot(curve["learning_rate"], curve["loss"], color=colour, label=optimizer)
     for key, marker in (("steepest", "v"), ("lowest", "o")):
-        height = curve.set_index("learning_rate").at[marks[key], "loss"]
-        ax.plot(marks[key], height, marker, color=colour, mec="w", ms=8)
+        marked = curve[curve["learning_rate"] == marks[key]]
+        ax.plot(marked["learning_rate"], marked["loss"], marker, color=colour, mec="w", ms=8)
     ax.set(xscale="log", title=part, ylim=(0, 4), xlabel="Learning rate of the step")
 axes[0, 0].set_ylabel("Batch loss (nats)")
 axes[0, 0].legend(frameon=False, title="▼ steepest, ● lowest", loc="lower left")
@@ -346,7 +353,7 @@ sns.despine(fig)
 plots.mark_profile(fig, PROFILE)
 plt.show()
 suggested = pd.DataFrame({key: read_range(test)[1] for key, test in tests.items()}).T.rename_axis(["data", "optimizer"])
-suggested.round(5)
+tell_rates(suggested)
 
 # %% [markdown]
 # What does it suggest, and what did the sweep find? The two answer different questions. The test asks which rate lowers
@@ -359,11 +366,17 @@ if PROFILE == "full" and parts:
     best = basins.assign(optimizer=basins["arm"].str.removesuffix(", best")).set_index(["data", "optimizer"])
     compared = suggested.join(best[["learning_rate", "lowest", "highest"]].add_prefix("sweep_"), how="inner")
     for rule in ("steepest", "tenth"):
-        inside = compared[rule].between(compared["sweep_lowest"], compared["sweep_highest"])
-        off = np.exp(np.log(compared[rule] / compared["sweep_learning_rate"]).abs())
+        given = compared[compared[rule].notna()]
+        inside = given[rule].between(given["sweep_lowest"], given["sweep_highest"])
+        off = np.exp(np.log(given[rule] / given["sweep_learning_rate"]).abs())
         say(
-            f"**{rule}**: in the sweep's basin in {inside.sum()} of {len(compared)} cases; off the sweep's best by a "
-            f"factor of {np.exp(np.log(off).mean()):.1f} in the (geometric) mean, {off.max():.0f} at worst."
+            f"**{rule}**: a suggestion in {len(given)} of {len(compared)} cases, in the sweep's basin in {inside.sum()}"
+            + (
+                f"; off the sweep's best by a factor of {np.exp(np.log(off).mean()):.1f} in the (geometric) mean, "
+                f"{off.max():.0f} at worst."
+                if len(given)
+                else "."
+            )
         )
 else:
     say("*Whether a suggestion lies in the sweep's basin is counted in the full profile, from the sweep's rows.*")
@@ -375,7 +388,7 @@ else:
 # batch size (Goyal et al. 2017). Krizhevsky (2014) derives the square root, and then uses the proportion because it
 # worked better. LeNet-5 with plain SGD and *equally many steps*, so that a larger batch reads more images and takes
 # more epochs. At equal epochs it would take fewer steps, and that alone asks for longer ones. Framed: the rate chosen
-# for each row; along the dashed line the rate is proportional to the batch size.
+# for each row; the triangles stand where rates in proportion to the batch size would be.
 
 # %%
 show(sweep, "batch_size")
@@ -496,10 +509,11 @@ if falling.complete:
 # %% [markdown]
 # ## Low, high, and high then low
 #
-# Why should a falling rate help? A popular explanation goes: a high rate makes the loss fall into a local minimum and
-# get stuck there, a low one does not. The usual view in the field is nearly the opposite. A high rate does not get
-# stuck anywhere; the noise of the batches keeps it *bouncing*, too far up the walls to see the bottom, and a drop lets
-# it settle (Smith, Kindermans, Ying and Le 2018 liken it to simulated annealing, with the rate as the temperature).
+# Why should a falling rate help? A high rate makes the loss fall into a local minimum and get stuck there, a low one
+# does not: that is one of [the sentences that articles get wrong](../results/corrections.md). The usual view in the
+# field is nearly the opposite. A high rate does not get stuck anywhere; the noise of the batches keeps it *bouncing*,
+# too far up the walls to see the bottom, and a drop lets it settle (Smith, Kindermans, Ying and Le 2018 liken it to
+# simulated annealing, with the rate as the temperature).
 #
 # A loss that cannot have a bad minimum separates the two stories: our bowl, with $\lambda=1$, and noise of standard
 # deviation $\sigma$ in each gradient, as batches have it:
@@ -636,7 +650,7 @@ if PROFILE == "smoke":
 # ## Exercises
 #
 # 1. *Paper and pencil.* Two weights with curvatures 1 and 100. Which rates converge? Which one is best, and how many
-#    steps does it need to bring both distances below 1%?
+#    steps does it need to bring both distances below 1%? The cell below says if you are right.
 # 2. Momentum ("heavy ball") makes it $v\leftarrow\beta v-\eta\nabla L,\ w\leftarrow w+v$. Find the largest stable
 #    $\eta$ for $\lambda=1$ numerically for $\beta=0,\ 0.5,\ 0.9$ and guess the formula.
 # 3. Sweep the bowl with $\kappa=30$ over the rates 0.001, 0.002, 0.004 ... up to 0.256, 100 steps each. What would you
@@ -644,6 +658,23 @@ if PROFILE == "smoke":
 # 4. How much does the range test's suggestion depend on the smoothing?
 # 5. Now a loss with *two* minima, a poor one and a good one, and noise. Start all walkers in the poor one. Which rate
 #    gets stuck?
+
+# %%
+my_answers = {"converges below": None, "best rate": None, "steps": None}  # exercise 1: put your numbers here
+
+
+def judge(answers):
+    """Say of each number of exercise 1 whether a search over 300,000 rates agrees."""
+    rates = np.linspace(0, 0.03, 300_001)
+    slowest = np.abs(1 - rates[:, None] * np.array([1, 100])).max(axis=1)  # what a step leaves of the longer distance
+    steps = np.ceil(np.log(0.01) / np.log(slowest.min()))
+    true = {"converges below": rates[slowest < 1].max(), "best rate": rates[slowest.argmin()], "steps": steps}
+    for name, mine in answers.items():
+        agrees = mine is not None and np.isclose(mine, true[name], rtol=0.001)
+        print(f"{name}:", "not filled in" if mine is None else "right" if agrees else "not yet")
+
+
+judge(my_answers)
 
 # %% [markdown]
 # ## Solutions
@@ -657,6 +688,7 @@ needed = int(np.ceil(np.log(0.01) / np.log(99 / 101)))
 walk = np.abs(descend(eta, np.array([1.0, 100.0]), start=np.ones(2), steps=needed))
 assert (walk[-1] < 0.01).all() and (walk[-2] > 0.01).all()
 print(f"rate {eta:.5f}, {needed} steps")
+judge({"converges below": 2 / 100, "best rate": eta, "steps": needed})
 
 # %% [markdown]
 # **2.** The border is $2(1+\beta)/\lambda$. Momentum 0.9 *raises* the stable limit, by 1.9, while its steps along a
@@ -704,7 +736,7 @@ for count in (9, 12):
 
 # %%
 betas = {beta: {key: read_range(test, beta)[1]["steepest"] for key, test in tests.items()} for beta in (0, 0.9, 0.98)}
-pd.DataFrame(betas).rename_axis(["data", "optimizer"]).round(5)
+tell_rates(pd.DataFrame(betas).rename_axis(["data", "optimizer"]))
 
 # %% [markdown]
 # The steepest point is a derivative of a noisy curve, the most fragile thing one can read off it. Where the columns
@@ -735,6 +767,5 @@ pd.DataFrame(
 
 # %% [markdown]
 # It is the *low* rate that stays where it started. The high rate crosses the ridge in both directions, prefers the
-# deeper side, and pays with a high loss; the drop then lets each walker sink where it is. In this toy the popular
-# sentence is the wrong way round. It is a toy: one dimension, a ridge we put there. What the networks above showed is
-# the second half of it.
+# deeper side, and pays with a high loss; the drop then lets each walker sink where it is. It is a toy: one dimension, a
+# ridge we put there. What the networks above showed is the second half of it.
