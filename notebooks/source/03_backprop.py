@@ -41,6 +41,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 from cnnkit import from_scratch as fs
 from cnnkit.course import list_facts
+from cnnkit.course.backprop.facts import relative_error
 from cnnkit.evidence import fact
 from cnnkit.plots import draw_grid
 
@@ -64,7 +65,8 @@ def as_batch(grid):
     return np.asarray(grid, "float64")[None, :, :, None]
 
 
-# %% [markdown]# ## 1. The training loop
+# %% [markdown]
+# ## 1. The training loop
 #
 # Here is the whole story in one picture: five things, over and over. The boxes are functions of
 # `cnnkit.from_scratch`.
@@ -380,7 +382,7 @@ print(f"largest difference to dx: {np.abs(slopes - dx).max():.0e}")
 
 # %% [markdown]
 # That is the whole of backpropagation through a max pool. The package does the same for all images and channels at
-# once, without a loop over pixels; it also has overlapping windows (exercise 1) and says what it does at a tie. Is it
+# once, without a loop over pixels; it also has overlapping windows (exercise 2) and says what it does at a tie. Is it
 # equal to ours, on a real digit?
 
 # %%
@@ -481,9 +483,8 @@ print(f"and db, the sum of dy, is {db:g}")
 #
 # Now look at the two formulas again. Both are sliding sums themselves: $dw$ is the **correlation** of the image with
 # `dy`, and $dx$ is the **convolution** of `dy` with the kernel, in the mathematician's sense, kernel turned by 180°,
-# with `dy` padded so that the image's size comes out. This is where the "rotate the kernel" of the textbooks comes
-# from. Nobody has to turn anything by hand: it follows from giving each pixel back what it took part in. What does
-# SciPy say?
+# with `dy` padded so that the image's size comes out. The kernel need not be turned by hand: the turn follows from
+# giving each pixel back what it took part in. What does SciPy say?
 
 # %%
 np.testing.assert_allclose(dw, scipy.signal.correlate(x, dy, "valid"))
@@ -593,10 +594,10 @@ show_code(fs.dropout_backward)
 # ### Batch normalisation
 #
 # In training each channel is shifted and scaled to mean 0 and variance 1 *over the batch*: $\hat x = (x -
-# \mu)/\sigma$, then $y = \gamma\hat x + \beta$. The backward pass is the one people fear, because $x_j$ influences
-# $\hat x_i$ along three paths: directly (if $i = j$), through $\mu$, and through $\sigma$. For $m$ values in a
-# channel, with $\partial\mu/\partial x_j = 1/m$ and $\partial\sigma/\partial x_j = \hat x_j/m$, the quotient rule
-# gives all three at once:
+# \mu)/\sigma$, then $y = \gamma\hat x + \beta$. On the way back, mind that $x_j$ influences $\hat x_i$ along three
+# paths: directly (if $i = j$), through $\mu$, and through $\sigma$. For $m$ values in a channel, with
+# $\partial\mu/\partial x_j = 1/m$ and $\partial\sigma/\partial x_j = \hat x_j/m$, the quotient rule gives all three at
+# once:
 #
 # $$\frac{\partial \hat x_i}{\partial x_j} =
 # \frac{1}{\sigma}\Big(\mathbb 1_{i=j} - \frac1m - \frac{\hat x_i \hat x_j}{m}\Big).$$
@@ -749,6 +750,7 @@ loss, dz = fs.softmax_cross_entropy(outputs[-1], y)
 for name, output in zip(("convolution", "relu", "max pool", "flatten", "dense"), outputs, strict=True):
     print(f"{name:<12}{output.shape}")
 print(f"loss {loss:.4f}")
+
 # %% [markdown]
 # A 5×5 kernel fits into 28 pixels at 24 places, the pool halves that to 12, and 12 · 12 · 4 = 576 features meet the
 # dense layer. Now the way back: the same five lines, from the last to the first.
@@ -765,14 +767,9 @@ for name, w, g in zip(("w1", "b1", "w2", "b2"), (w1, b1, w2, b2), grads, strict=
 
 # %% [markdown]
 # Is it right? TensorFlow keeps a tape of what we compute and does the same by itself (*automatic differentiation*).
-
+# The relative error is the largest difference, as a share of the largest value.
 
 # %%
-def relative_error(ours, reference):
-    """The largest difference, as a share of the largest value."""
-    return np.abs(ours - reference).max() / max(np.abs(ours).max(), np.abs(reference).max())
-
-
 variables = [tf.Variable(array) for array in (w1, b1, w2, b2)]
 with tf.GradientTape() as tape:
     features = tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(x, variables[0], 1, "VALID") + variables[1]), 2, 2, "VALID")
@@ -804,9 +801,8 @@ for learning_rate in (0.001, 0.01, 0.1, 1.0, 10.0):
 # %% [markdown]
 # ## 4. How layers meet
 #
-# Textbooks treat *convolution before pooling*, *pooling before convolution* and so on as separate cases with separate
-# formulas. In code no case is special: the `dx` of one layer is the `dy` of the one before. But it is worth looking
-# at what travels there.
+# *Convolution before pooling*, *pooling before convolution* and so on need no formulas of their own: the `dx` of one
+# layer is the `dy` of the one before, whichever it is. But it is worth looking at what travels there.
 #
 # Below, a fresh LeNet looks at one digit. The upper row is what goes forward, the lower row how the loss would change
 # with each of these numbers, on the way back. We show the map with the strongest gradient.
@@ -936,10 +932,11 @@ print(f"largest difference {folding:.1e} in float32; with a ReLU in between {np.
 # ## 5. What the numbers decide
 #
 # Statements from articles and courses that belong to this notebook, each computed anew by `cnnkit.course`: what it
-# found, and whether the sentence holds.
+# found, and whether the sentence holds. The false ones of all notebooks stand beside what is right among [the sentences
+# that articles get wrong](../results/corrections.md).
 
 # %% tags=["hide-input"]
-LEDGER = {20, *range(25, 29), 32, 33}  # their numbers in results/claims.csv
+LEDGER = {20, *range(25, 29), 32, 33, 80}  # their numbers in results/claims.csv
 checked = [fact.check(one) for one in list_facts() if one.ledger in LEDGER]
 lines = [
     {
