@@ -547,6 +547,11 @@ say("\n".join(f"- [{title}]({name}.ipynb)" for name, title in questions.items() 
 #    validation image. Why can such a layer never recover?
 # 5. Is `slim` really worse than LeNet-5, or better? Say what you would vary, tune and hold fixed, and write the code.
 
+# %%
+my_answer = None  # exercise 1: put your number here
+coloured = create_model("lenet5_modern", (32, 32, 3), 10).count_params()
+print("put your number in my_answer" if my_answer is None else "right" if my_answer == coloured else "not yet")
+
 # %% [markdown]
 # ## Solutions
 #
@@ -554,13 +559,12 @@ say("\n".join(f"- [{title}]({name}.ipynb)" for name, title in questions.items() 
 # have that size, so everything behind C1 stays as it was. There are $6\cdot25\cdot(3-1)=300$ parameters more.
 
 # %%
-coloured = create_model("lenet5_modern", (32, 32, 3), 10).count_params()
 assert coloured == net.count_params() + 6 * 25 * (3 - 1)
 print(f"{net.count_params():,} + 300 = {coloured:,}")
 
 # %% [markdown]
-# **2.** The number of correct answers is binomial. SciPy gives Wilson's interval, which holds near 100% where the
-# textbook's $\pm 1.96\sqrt{p(1-p)/n}$ does not. It covers the choice of the test images, for *this* trained network;
+# **2.** The number of correct answers is binomial. SciPy gives Wilson's interval, which holds near 100% where
+# $\pm 1.96\sqrt{p(1-p)/n}$ does not. It covers the choice of the test images, for *this* trained network;
 # the interval over seeds covers split, first weights and order, for *these* test images.
 
 # %%

@@ -923,8 +923,8 @@ say(
 # %% [markdown]
 # ### When it does not fit
 #
-# A 32×32 picture, 11×11 kernels, stride 4, no padding: how many places (prediction 3)? cnnkit refuses a size that is
-# not whole, unless you ask for the floor:
+# A 32×32 picture, 11×11 kernels, stride 4, no padding: how many places? cnnkit refuses a size that is not whole, unless
+# you ask for the floor:
 
 # %%
 try:
@@ -936,9 +936,9 @@ for size in (32, 224, 227):
     print(f"{size} pixels: {(size - 11) / 4 + 1:g} places, so Keras makes {maps.shape[1]}")
 
 # %% [markdown]
-# It is no whole number. Keras rounds down, and nobody sees the pixels that are left over. These kernels belong to
-# AlexNet, whose pictures have 227 pixels a side, into which they fit exactly. (Its paper prints 224, which does not fit
-# either.)
+# 6.25 is no whole number (prediction 3): Keras rounds down to 6, and nobody sees the pixels that are left over. These
+# kernels belong to AlexNet, whose pictures have 227 pixels a side, into which they fit exactly. (Its paper prints 224,
+# which does not fit either.)
 
 # %% [markdown]
 # ## 7. Pooling
@@ -1304,7 +1304,8 @@ print(f"with ReLU, f(a + b) and f(a) + f(b) are up to {apart:.1f} apart")
 # ## 10. What the numbers decide
 #
 # Statements from articles and textbooks that belong to this notebook, each computed anew by `cnnkit.course`: what it
-# found, and whether the sentence holds.
+# found, and whether the sentence holds. The false ones of all notebooks stand beside what is right among [the sentences
+# that articles get wrong](../results/corrections.md).
 
 # %% tags=["hide-input"]
 LEDGER = {1, *range(14, 20), 23, 24, 30, 34}  # their numbers in results/claims.csv
@@ -1354,6 +1355,19 @@ print(f"the whole notebook took {time.process_time():.0f} seconds of a processor
 # 8. **A moving disc in 2-D.** Section 4 found the motion in `clip` with a `Conv3D`. Do it with a `Conv2D`: which
 #    picture do you hand it, and which weights has its kernel?
 
+# %%
+my_answer = {"cross-correlation": None, "convolution": None}  # exercise 1: put two tables here, as [[1, 2], [3, 4]]
+my_answer |= {"size": None, "receptive field": None}  # exercise 5: and two numbers
+
+x, w = np.array([[1, 2, 0, 1], [0, 1, 3, 1], [2, 0, 1, 2], [1, 1, 0, 4]], "float64"), np.array([[1, 0], [-1, 2.0]])
+right = {"cross-correlation": slide(x, w)[::2, ::2], "convolution": slide(x, w[::-1, ::-1])[::2, ::2]}
+first = anatomy.conv_output_size(224, 7, stride=2, padding=3, floor=True)
+right["size"] = anatomy.conv_output_size(first, 3, stride=2, padding=1, floor=True)
+right["receptive field"] = receptive_field([(7, 2), (3, 2)])
+for name, mine in my_answer.items():
+    verdict = "right" if np.array_equal(mine, right[name]) else "not yet"
+    print(f"{name}:", "put your number in my_answer" if mine is None else verdict)
+
 # %% [markdown]
 # ## Solutions
 #
@@ -1361,9 +1375,8 @@ print(f"the whole notebook took {time.process_time():.0f} seconds of a processor
 # $\begin{pmatrix}2&-1\\0&1\end{pmatrix}$ first.
 
 # %%
-x, w = np.array([[1, 2, 0, 1], [0, 1, 3, 1], [2, 0, 1, 2], [1, 1, 0, 4]], "float64"), np.array([[1, 0], [-1, 2.0]])
-print("cross-correlation", slide(x, w)[::2, ::2].tolist())
-print("convolution      ", slide(x, w[::-1, ::-1])[::2, ::2].tolist())
+for name in ("cross-correlation", "convolution"):
+    print(f"{name:<17}", right[name].tolist())
 
 # %% [markdown]
 # **2.** The new pixel must be the old one to its left: a single 1, left of the centre. It sums to 1, so the
@@ -1398,8 +1411,7 @@ print("one behind     ", keras_same, "\none on each side", both_sides)
 # and column of zeros is never seen.
 
 # %%
-first = anatomy.conv_output_size(224, 7, stride=2, padding=3, floor=True)
-print(first, anatomy.conv_output_size(first, 3, stride=2, padding=1, floor=True), receptive_field([(7, 2), (3, 2)]))
+print(first, right["size"], right["receptive field"])
 
 # %% [markdown]
 # **6.** Plain, each layer adds 2: 15 layers. With dilations 1, 2, 4, 8 the additions double, $1 + 2 + 4 + 8 + 16 =
