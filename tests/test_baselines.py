@@ -39,7 +39,7 @@ def test_neighbours_are_counted_once_and_published_figures_compared(monkeypatch)
     monkeypatch.setitem(knn.SETS, "smoke", (("digits", 100),))
     found = run_experiment(knn.EXPERIMENT)
     assert found.complete and len(found.trials) == 2 * 2 * 20
-    assert found.table()["metric"].tolist().count("l1") >= 1 and list(found.figures()) == ["digits"]
+    assert found.table()["metric"].tolist().count("L1") >= 1 and list(found.figures()) == ["digits"]
     assert found.verdicts() == []  # nothing is published of digits
     monkeypatch.setattr(knn, "_count", None)
     assert run_experiment(knn.EXPERIMENT).trials.equals(found.trials)
