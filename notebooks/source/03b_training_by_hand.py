@@ -544,14 +544,12 @@ print(f"a batch takes {x_train[:32].nbytes / 1e6:.1f} MB, its windows in the fir
 
 # %% tags=["hide-input"]
 factor = by_hand / by_keras
+slower = "NumPy" if factor > 1 else "Keras"
 say(
-    "The arithmetic is the same, "
-    + (
-        f"and so, within a fifth, is the time, on a network this small and on this machine ({factor:.1f} times)."
-        if 1 / 1.2 < factor < 1.2
-        else f"the time is not: here {'NumPy' if factor > 1 else 'Keras'} takes **{max(factor, 1 / factor):.1f} times** "
-        "the other's. By how much, depends on the machine and the network."
-    )
+    f"The arithmetic is the same, the time is not: {slower} takes **{max(factor, 1 / factor):.1f} times** as long "
+    "here. By how much, depends on the machine and on the network."
+    if not 1 / 1.2 < factor < 1.2
+    else f"The arithmetic is the same, and on this machine and this small network so is the time ({factor:.1f} times)."
 )
 
 # %% [markdown]
