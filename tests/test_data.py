@@ -210,6 +210,18 @@ def test_permuted_is_there_where_its_data_set_is(data_dir, photos):
         check_name(f"permuted:folder:{photos}?sise=8")
 
 
+def test_halved_pictures_have_the_means_of_four_pixels(photos):
+    plain, halved = load_dataset("shapes", train_size=50, seed=2), load_dataset("halved:shapes", train_size=50, seed=2)
+    corners = [plain.x_val[:, i::2, j::2].astype(float) for i in (0, 1) for j in (0, 1)]
+    assert np.abs(np.mean(corners, axis=0) - halved.x_val).max() <= 0.5
+    assert halved.sha256 != plain.sha256 and "half the resolution" in halved.source
+    assert_well_formed(halved)
+    quarter = load_dataset("halved:permuted:halved:digits")
+    assert quarter.input_shape == (7, 7, 1)
+    with pytest.raises(ValueError, match="even sides to halve them. Received: 9×9"):
+        load_dataset(f"halved:folder:{photos}?size=9")
+
+
 def test_importing_the_package_loads_neither_keras_nor_tensorflow():
     code = "import sys, cnnkit.data; print({'keras', 'tensorflow'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
@@ -530,7 +542,7 @@ def test_no_network_says_what_was_looked_for_and_two_ways_on(data_dir, no_networ
 
 def test_an_unknown_name_lists_the_known_ones():
     for ask in (load_dataset, is_available, check_name):
-        for name in ("minst", "permuted:minst", "permuted:permuted:digits", "", 5):
+        for name in ("minst", "permuted:minst", "halved:halved:permuted", "", 5):
             with pytest.raises(ValueError, match=f"digits, shapes, mnist, .*or folder:PATH, .*Received: {name!r}"):
                 ask(name)
 

@@ -4,6 +4,7 @@ digits, shapes                            come with the package and its dependen
 mnist, fashion_mnist, cifar10, cifar100   `<name>.npz` in the data directory, else downloaded there at the first use
 folder:PATH                               your own pictures, see `cnnkit.data.folder`
 permuted:NAME                             any of these with its pixels at other places, the same for every image
+halved:NAME                               any of these at half its width and height
 """
 
 import dataclasses
@@ -14,9 +15,9 @@ import pandas as pd
 from cnnkit.data import arrays, digits, folder  # noqa: F401  # a loader registers itself when imported
 from cnnkit.data.duplicates import check_duplicates
 from cnnkit.data.shapes import Shapes, make_shapes
-from cnnkit.data.splits import REGISTRY, Dataset, Entry, Source, permute_pixels, split
+from cnnkit.data.splits import REGISTRY, Dataset, Entry, Source, halve_pixels, permute_pixels, split
 
-PERMUTED = "permuted:"
+CHANGES = {"permuted:": permute_pixels, "halved:": halve_pixels}  # of the pixels of a `Source`
 
 __all__ = ["Dataset", "Entry", "REGISTRY", "Shapes", "Source", "check_duplicates", "check_name", "describe"]
 __all__ += ["is_available", "list_datasets", "load_dataset", "make_shapes"]
@@ -29,7 +30,8 @@ def load_dataset(name, *, train_size=None, seed=1, data_dir=None):
     the same. Every split holds every class, or a warning says which it lacks.
 
     Args:
-        name: One of `list_datasets()`; `"folder:PATH"`, see `cnnkit.data.folder`; or `"permuted:"` before one of these.
+        name: One of `list_datasets()`; `"folder:PATH"`, see `cnnkit.data.folder`; or `"permuted:"` or `"halved:"` and
+            one of these.
         train_size, seed: Images to train on, stratified by class (`None`: all that validation leaves), and an integer,
             at least 1, which decides these and the validation set.
         data_dir: Folder of the .npz files; `None` for `$CNNKIT_DATA_DIR`, else `data/`; without file or download it is
@@ -44,7 +46,7 @@ def load_dataset(name, *, train_size=None, seed=1, data_dir=None):
 
 
 def list_datasets():
-    """Return the names that `load_dataset` knows, those that need no file first, but for `folder:` and `permuted:`."""
+    """Return the names that `load_dataset` knows, those that need no file first, but for `folder:` and prefixes."""
     return sorted(REGISTRY, key=lambda name: REGISTRY[name].find()[0] != "embedded")
 
 
@@ -64,11 +66,19 @@ def describe():
 
 def check_name(name):
     """Return the `Entry` of a name if `load_dataset` knows it and its options are good, else raise ValueError."""
-    plain = str(name).removeprefix(PERMUTED)
+    plain, changes = str(name), []
+    while prefix := next(filter(plain.startswith, CHANGES), ""):
+        plain, changes = plain.removeprefix(prefix), [CHANGES[prefix], *changes]
     entry = folder.make_entry(plain) if plain.startswith(folder.PREFIX) else REGISTRY.get(plain)
     if entry is None:
-        names = f"{', '.join(list_datasets())} or folder:PATH, {PERMUTED} before it or not"
+        names = f"{', '.join(list_datasets())} or folder:PATH, with {' or '.join(CHANGES)} before it or not"
         raise ValueError(f"Expected a data set out of {names}. Received: {name!r}.")
-    if plain == name:
+    if not changes:
         return entry
-    return dataclasses.replace(entry, load=lambda data_dir: permute_pixels(entry.load(data_dir)))
+    return dataclasses.replace(entry, load=lambda data_dir: _change(entry.load(data_dir), changes))
+
+
+def _change(source, changes):
+    for change in changes:
+        source = change(source)
+    return source

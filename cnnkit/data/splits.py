@@ -16,7 +16,7 @@ class Entry:
 
     load: Callable  # function of the data directory (`None`: the usual one) that returns a `Source`
     images: int | None  # in all splits, as published; `None` where they would have to be counted
-    shape: tuple  # (height, width, channels) in pixels
+    shape: tuple  # (height, width, channels) in pixels, before any change of them
     classes: int | None
     find: Callable  # function of nothing that returns `(status, where)`: embedded, present, downloads or missing
 
@@ -174,6 +174,21 @@ def permute_pixels(source):
     x_train, x_test = (np.take(x.reshape(len(x), -1, channels), order, axis=1).reshape(x.shape) for x in both)
     origin = f"{source.origin}, pixels in another order"
     return dataclasses.replace(source, x_train=x_train, x_test=x_test, origin=origin)
+
+
+@functools.lru_cache(maxsize=3)
+def halve_pixels(source):
+    """Return the `Source` with every two by two pixels made one, their mean; ValueError where a side is odd."""
+    height, width, channels = source.x_train.shape[1:]
+    if height % 2 or width % 2:
+        raise ValueError(f"Expected pictures of even sides to halve them. Received: {height}×{width} pixels.")
+
+    def halve(x):
+        fours = x.reshape(len(x), height // 2, 2, width // 2, 2, channels)
+        return ((fours.sum(axis=(2, 4), dtype="uint16") + 2) // 4).astype("uint8")
+
+    origin = f"{source.origin}, at half the resolution"
+    return dataclasses.replace(source, x_train=halve(source.x_train), x_test=halve(source.x_test), origin=origin)
 
 
 def enumerate_some(words, most=10):

@@ -50,40 +50,44 @@ def vgg_small(
     filters=32,
     depth=2,
     kernel_size=3,
+    padding="same",
     pooling="max",
     pool_size=2,
     batch_norm=True,
     head="average",
-    dropout_rate=0.0,
 ):
     """Build VGG's plan for small pictures: three blocks of equal convolutions. 288,746 parameters on 32×32×3.
 
     Args:
         filters, depth: Integers, channels of the first block (they double from block to block), convolutions a block.
         kernel_size: Integer, the side of all convolutions' windows in pixels.
+        padding: "same" keeps the maps' sides, "valid" does not; "frame" puts zeros around the picture, as many as leave
+            the last maps as large, and is valid after that (for an odd `kernel_size`, and where it pools).
         pooling: "max" or "average" after every block, or "stride": the block's last convolution halves the maps.
-        pool_size: Integer, the side of the pooling windows and how far apart they are, in pixels.
+        pool_size: Integer, the side of the first block's pooling windows and how far apart they are, in pixels.
         batch_norm: Whether each convolution is batch-normalized; VGG was not.
         head: "average" for the logits of the maps' means, "flatten" for those of all their values, or "dense" for a
             layer of 256 units between.
-        dropout_rate: Float in [0, 1), on what the logits read.
     """
+    require_choice("vgg_small", "padding", padding, ("same", "valid", "frame"))
     require_choice("vgg_small", "pooling", pooling, ("max", "average", "stride"))
     require_choice("vgg_small", "head", head, ("average", "flatten", "dense"))
+    cut = depth * (kernel_size - 1)  # pixels that a block's valid convolutions take from a side
     if pooling != "stride":
-        require_size("vgg_small", input_shape, pool_size**3, "pool3")
+        least = 4 * pool_size if padding != "valid" else pool_size * (cut + 2 * (cut + 2)) + cut
+        require_size("vgg_small", input_shape, least, "pool3")
     x = pixels = keras.Input(input_shape, name="pixels")
+    if padding == "frame":
+        x = layers.ZeroPadding2D(cut * (1 + 3 * pool_size) // 2, name="frame")(x)
     for block in range(1, 4):
         for place in range(1, depth + 1):
-            strides = 2 if pooling == "stride" and place == depth else 1
-            name = f"conv{block}_{place}"
-            x = conv_unit(x, filters * 2 ** (block - 1), kernel_size, name, strides=strides, batch_norm=batch_norm)
+            how = {"padding": "same" if padding == "same" else "valid", "batch_norm": batch_norm}
+            how["strides"] = 2 if pooling == "stride" and place == depth else 1
+            x = conv_unit(x, filters * 2 ** (block - 1), kernel_size, f"conv{block}_{place}", **how)
         if pooling != "stride":
             pool = layers.MaxPooling2D if pooling == "max" else layers.AveragePooling2D
-            x = pool(pool_size, name=f"pool{block}")(x)
+            x = pool(pool_size if block == 1 else 2, name=f"pool{block}")(x)
     x = (layers.GlobalAveragePooling2D if head == "average" else layers.Flatten)(name=head)(x)
     if head == "dense":
         x = layers.Dense(256, "relu", kernel_initializer="he_normal", name="fc")(x)
-    if dropout_rate:
-        x = layers.Dropout(dropout_rate, name="dropout")(x)
     return keras.Model(pixels, classify(x, num_classes), name="vgg_small")

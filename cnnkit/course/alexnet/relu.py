@@ -1,0 +1,94 @@
+"""ReLU, tanh and sigmoid: how long until three quarters of the training images are right? Figure 1 of the paper.
+
+Run:     python -m cnnkit sweep relu --profile full
+Expect:  ReLU in about ten epochs of 5,000 CIFAR-10 images, tanh in more, sigmoid hardly; two hours of one core.
+
+The paper trained each of its networks at a rate chosen to train as fast as possible, without regularization, and read
+the training error. So here: the rate stays constant and is chosen by the training images that are right after half the
+time, and those of the finished epochs are counted in evaluation. Saturating units start from Glorot's weights.
+"""
+
+from cnnkit import plots
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment
+from cnnkit.lab.config import RunConfig
+
+TARGET = ("train_eval_accuracy", 0.75)
+WHERE = "(three convolutions, 5,000 CIFAR-10 images)"
+
+
+def _claim(id, text, worse, margin, metric="epochs"):
+    source = "popular articles; Krizhevsky et al. 2012, sec. 3.1"
+    how = {"metric": metric, "target": TARGET, "ratio": True, "margin": margin, "ledger": 35}
+    return Claim(id, f"{text} {WHERE}.", "relu", worse, source, **how)
+
+
+def _arm(activation, start):
+    return {"model_args": {"activation": activation, "kernel_initializer": start}}
+
+
+activations = Comparison(
+    RunConfig(
+        dataset="cifar10",
+        train_size=5_000,
+        model="caffe_quick",
+        optimizer_args={"momentum": 0.9},
+        batch_size=64,
+        epochs=30,
+        log_training=True,
+    ),
+    by="activation",
+    arms={
+        "relu": _arm("relu", "he_normal"),
+        "tanh": _arm("tanh", "glorot_uniform"),
+        "sigmoid": _arm("sigmoid", "glorot_uniform"),
+    },
+    rates={
+        "relu": tuple(0.00125 * 2**k for k in range(6)),
+        "tanh": tuple(0.00125 * 2**k for k in range(6)),
+        "sigmoid": tuple(0.02 * 2**k for k in range(6)),
+    },
+    claims=(
+        _claim("relu-before-tanh", "ReLU has 25% training error in fewer epochs than tanh", "tanh", 1.0),
+        _claim("relu-six-times", "ReLU has 25% training error six times as soon as tanh", "tanh", 3.0),
+        _claim("relu-before-sigmoid", "ReLU has 25% training error in fewer epochs than sigmoid", "sigmoid", 1.0),
+        _claim("relu-seconds", "ReLU has 25% training error in less time than tanh", "tanh", 1.0, metric="seconds"),
+    ),
+    score="train_accuracy",
+    tuned_with={"epochs": 15},
+    seeds=8,
+    longer_seeds=0,  # the time until then is the question
+)
+
+
+def times(found):
+    """Return one line a fresh run: its arm, seed, and the first epoch that ended at the target, NaN where none did."""
+    fresh = found.plans[""].of_role("fresh")
+    column, level = TARGET
+    reached = found.history[found.history[column] >= level].groupby("run_id")["epoch"].min()
+    return fresh[["arm", "seed", "epochs"]].assign(reached=fresh["run_id"].map(reached))
+
+
+def plot_race(found):
+    """Return the training error of the fresh runs by epoch, and the target as a line."""
+    fresh = found.plans[""].of_role("fresh")[["run_id", "arm", "seed", "collapsed"]]
+    lines = fresh.rename(columns={"arm": "activation"}).merge(found.history, on="run_id")
+    ax = plots.plot_curves(lines, metric=TARGET[0], hue="activation")
+    ax.axhline(TARGET[1], color="0.35", linestyle=":", linewidth=1)
+    return {"race": ax}
+
+
+def answer(found):
+    """Return how many times as long tanh takes."""
+    row = next(row for row in found.verdicts() if row["id"] == "relu-before-tanh")
+    return f"tanh takes {row['effect']:.1f} times as many epochs as ReLU to 25% training error."
+
+
+EXPERIMENT = Experiment(
+    name="relu",
+    question="How much sooner than with tanh or sigmoid does a network with ReLU fit three quarters of its images?",
+    full=activations,
+    smoke=activations.small(rates=1, dataset="digits", train_size=500, batch_size=32, epochs=3),
+    notebook="05_alexnet",
+    answer=answer,
+    more_figures=plot_race,
+)
