@@ -41,7 +41,7 @@ def networks(base, rates, level, tuned_with, **arms):
 
 mnist = networks(
     RunConfig(dataset="mnist", epochs=20, **RECIPE),
-    rates={"softmax": 0.0025, "mlp": 0.01, "lenet5": 0.005, "lenet5_modern": 0.01},
+    rates={"softmax": 0.01, "mlp": 0.01, "lenet5": 0.02, "lenet5_modern": 0.01},
     level=0.99,
     tuned_with={"epochs": 5},
     softmax={},
@@ -51,7 +51,7 @@ mnist = networks(
 )
 cifar10 = networks(
     RunConfig(dataset="cifar10", epochs=20, **RECIPE),
-    rates={"softmax": 0.00025, "mlp": 0.005, "caffe_quick": 0.005},
+    rates={"softmax": 0.001, "mlp": 0.005, "caffe_quick": 0.005},
     level=0.78,
     tuned_with={"epochs": 8, "train_size": 10_000},
     softmax={},
