@@ -97,7 +97,7 @@ def tell(found):
     if len(table := found.table()):
         say(plots.markdown_table(plots.readable(table)), *found.notes())
         if rows := [row for row in found.verdicts() if not str(row.get("reason")).startswith("being measured again")]:
-            print(plots.tell_verdicts(claims.as_table(rows), indent=""))
+            print("q is over these claims alone.\n" + plots.tell_verdicts(claims.as_table(rows), indent=""))
 
 
 def _say_gap(found):

@@ -170,6 +170,9 @@ class Findings:
             sentences.append(
                 f"{told}; another test set would move each accuracy by a standard error of {' to '.join(ends)} points."
             )
+            if (block := plan.comparison.block) > 1:
+                seeds = f"Fresh seeds{where} begin at {min(fresh['seed'])}"
+                sentences.append(f"{seeds}, block {block}: those before it had been seen when this was designed again.")
             if _levels(plan)["n"].between(2, BAND_RUNS - 1).any():
                 sentences.append(f"Below five seeds{where}, ± reaches to the highest run: a range, no 95% interval.")
             if budget:
@@ -186,11 +189,14 @@ class Findings:
         """Return a dict of file stem to Axes or Figure: rates, accuracies and curves of each part that is all there."""
         drawn, more = {}, self.experiment.more_figures if self.complete else None
         for part, plan in [pair for pair in self.plans.items() if not pair[1].missing]:
-            suffix, fresh, names = f"_{part}" if part else "", plan.of_role("fresh"), plan.comparison.names
+            suffix, names = f"_{part}" if part else "", plan.comparison.names
             hue = names[0] if len(names) == 1 else "arm"
+            # In the order of their declaration, not of the alphabet.
+            rows = plan.rows.assign(**{hue: pd.Categorical(plan.rows["arm"], list(plan.comparison.arms))})
+            fresh = rows[rows["role"] == "fresh"]
             if plan.choices:
                 chosen = {arm: choice["learning_rate"] for arm, choice in plan.choices.items()}
-                tuning = plan.of_role("tuning").query("arm in @chosen")
+                tuning = rows.query("role == 'tuning' and arm in @chosen")
                 how = {"y": plan.comparison.score, "chosen": chosen, "error": True}
                 if len(chosen) > MANY:
                     panels = {"x": "learning_rate", "hue": "arm"}
@@ -199,8 +205,7 @@ class Findings:
                     drawn[f"tuning{suffix}"] = plots.plot_sweep(tuning, hue=hue, **how)
             how = {"y": "arm", "metric": "test_accuracy", "runs": fresh}
             drawn[f"accuracy{suffix}"] = plots.plot_intervals(_levels(plan), **how)
-            labels = fresh[["run_id", "seed", "collapsed"]].assign(**{hue: fresh["arm"]})
-            lines = labels.merge(plan.history, on="run_id")
+            lines = fresh[["run_id", "seed", "collapsed", hue]].merge(plan.history, on="run_id")
             if fresh["arm"].nunique() > MANY:
                 how = {"x": "epoch", "y": "val_accuracy", "hue": hue}
                 drawn[f"curves{suffix}"] = plots.plot_panels(plots.plot_curves, lines, **how)

@@ -123,7 +123,7 @@ def read_trials(experiment, root=None):
 def rebuild(experiment, root=None):
     """Fold the staged runs into the two tables, under a lock; return the `run_id`s whose refresh failed (told, too)."""
     tables, staging = _folders(experiment, root)
-    for path in [*tables.glob(f".*{TEMPORARY}"), *staging.glob(f".*{TEMPORARY}")]:
+    for path in [*tables.glob(f".*{TEMPORARY}"), *staging.rglob(f".*{TEMPORARY}")]:
         # What a killed process left: a living one holds the lock. It takes it before it writes anything.
         with contextlib.suppress(OSError), path.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
