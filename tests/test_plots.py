@@ -263,6 +263,16 @@ def test_curves_draw_training_and_validation_with_units():
     assert sum(line.get_linewidth() < 1 for line in ax.lines) == 3  # of validation
 
 
+def test_curves_of_errors_are_logarithmic_too():
+    history = make_history().query("optimizer == 'sgd'")
+    history["val_accuracy"] = np.where(history["epoch"] == 1, 0.5, 1.0)
+    ax = plots.plot_curves(history, metric="val_accuracy", error=True)
+    assert (ax.get_yscale(), ax.get_ylabel()) == ("log", "Validation error (%)")
+    assert {0.5, 0.25} == {float(y) for line in ax.lines for y in line.get_ydata()}  # none at all: half of the smallest
+    with pytest.raises(ValueError, match="Expected an accuracy, to draw its error. Received: 'val_loss'"):
+        plots.plot_curves(history, metric="val_loss", error=True)
+
+
 def test_curves_mark_runs_that_ended_early_even_in_their_first_epoch():
     history = make_history()
     history = history[(history["run_id"] != "sgd-0.01-1") | (history["epoch"] == 1)]

@@ -210,7 +210,7 @@ class Findings:
                 how = {"x": "epoch", "y": "val_accuracy", "hue": hue}
                 drawn[f"curves{suffix}"] = plots.plot_panels(plots.plot_curves, lines, **how)
             else:
-                drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue=hue)
+                drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue=hue, error=True)
         return drawn | (more(self) if more else {})
 
     def answer(self):

@@ -22,16 +22,20 @@ from cnnkit.plots.words import BAND_RUNS, POINT_RUNS, tell_band, tell_interval, 
 FINE = (1, 1.5, 2, 3, 5, 7)  # ticks of a decade, where there is but one
 
 
-def plot_curves(history, *, metric="accuracy", hue=None, ax=None):
+def plot_curves(history, *, metric="accuracy", hue=None, error=False, ax=None):
     """Plot a metric over the epochs: training dashed, validation solid; a cross where a run ended early.
 
     `history` is a DataFrame of one line a run and epoch: `run_id, epoch`, the metric's columns and `hue`'s. `metric` is
-    `"accuracy"` or `"loss"` for `train_` and `val_` together, or a column, as `"val_loss"`, for it alone.
+    `"accuracy"` or `"loss"` for `train_` and `val_` together, or a column, as `"val_loss"`, for it alone. `error` is as
+    for `plot_sweep`.
     """
     splits = ["train", "val"] if f"val_{metric}" in history else [""]
     columns = [f"{split}_{metric}".strip("_") for split in splits]
     history = _check_seeds(style.check_frame(history, "run_id", "epoch", *columns, hue=hue), "epoch", hue)
-    ax = style.new_axes(ax)
+    ax, least = style.new_axes(ax), -np.inf
+    if error:
+        history[columns], least = _errors(history[columns], metric)
+        ax.set_yscale("log")
     parts, counts, crosses = style.groups(history, hue), [], []
     for part, look in parts.values():
         sound = part[~part["collapsed"]]
@@ -41,13 +45,13 @@ def plot_curves(history, *, metric="accuracy", hue=None, ax=None):
         dashed = look | {"linestyle": "--", "marker": None} | ({} if hue else {"color": style.TRAINING_GREY})
         for column, split in zip(columns, splits, strict=True):
             finite = sound[np.isfinite(sound[column])]
-            _draw_mean(ax, finite, "epoch", column, dashed if split == "train" else solid)
+            _draw_mean(ax, finite, "epoch", column, dashed if split == "train" else solid, least)
             if split != "train" and 1 < counts[-1] <= POINT_RUNS:
                 for _, run in finite.groupby("run_id"):
-                    ax.plot(run["epoch"], run[column], color=look["color"], linewidth=0.6, alpha=0.45)
+                    ax.plot(run["epoch"], run[column].clip(least), color=look["color"], linewidth=0.6, alpha=0.45)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    ax.set(xlabel="Epoch", ylabel=style.label(metric))
-    ended, total = _finish_lines(ax, metric, crosses), history["run_id"].nunique()
+    ax.set(xlabel="Epoch", ylabel=style.label(metric, error=error))
+    ended, total = _finish_lines(ax, metric, crosses, error), history["run_id"].nunique()
     style.add_legend(ax, parts, hue, double=len(splits) == 2)
     told = f"× {ended} of {total} runs ended early or collapsed" if ended else ""
     means = "training: running means of every epoch" if len(splits) == 2 else ""
@@ -68,12 +72,9 @@ def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=Tru
     if not is_numeric_dtype(runs[x]) or (log_x and not (runs[x] > 0).all()):
         way = "Pass log_x=False, or compare names with plot_intervals."
         raise ValueError(f"Expected numbers in {x}, positive or no log_x. Received: {x}={runs[x].min()}. {way}")
-    if error and not style.is_accuracy(y):
-        raise ValueError(f"Expected an accuracy, to draw its error. Received: {y!r}. Leave error out.")
     finished, least = _finished(runs, y, x, hue), -np.inf
     if error:
-        finished[y] = 1 - finished[y]
-        least = finished.loc[finished[y] > 0, y].min() / 2 if (finished[y] > 0).any() else 0.001
+        finished[[y]], least = _errors(finished[[y]], y)
     parts, counts, crosses = style.groups(finished, hue), [], []
     rings = {style.nice(group): place for group, place in (chosen or {}).items()}
     ax = style.new_axes(ax)
@@ -247,6 +248,15 @@ def _finished(runs, metric, *by):
     """Return a copy of the runs that did not fail, whose column `lost` says which diverged or collapsed."""
     lost = ~np.isfinite(runs[metric]) | (runs["status"] == "diverged") | runs["collapsed"]
     return _check_seeds(runs.assign(lost=lost)[runs["status"] != "failed"], *by)
+
+
+def _errors(accuracies, metric):
+    """Return what a frame of accuracies leaves, and half of the least that is above 0."""
+    if not style.is_accuracy(metric):
+        raise ValueError(f"Expected an accuracy, to draw its error. Received: {metric!r}. Leave error out.")
+    errors = 1 - accuracies
+    least = errors.where(errors > 0).min().min() / 2
+    return errors, least if least > 0 else 0.001
 
 
 def _ends(history, column):
