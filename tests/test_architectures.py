@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cnnkit import anatomy
+from cnnkit.course.architectures import families
 from cnnkit.models import create_model, get_builder, googlenet, sketch_model
 from cnnkit.models.resnet import WiderShortcut
 
@@ -206,3 +207,15 @@ def test_a_frame_of_zeros_leaves_maps_as_large_as_padding_does(model_args, side)
     assert model.get_layer("average").input.shape == (None, side, side, 128)
     count = sketch_model("vgg_small", (32, 32, 3), 10, **{"depth": 1} | model_args | {"padding": "same"}).count_params()
     assert model.count_params() == count
+
+
+def test_equal_multiply_adds_are_equal_to_a_thirtieth():
+    budget = 15 * macs_of("resnet20")
+    for name, epochs in families.LONGER.items():
+        assert abs(epochs * macs_of(families.NETWORKS[name]) / budget - 1) < 1 / 30
+    for name in families.NETWORKS.keys() - families.LONGER.keys():
+        assert abs(15 * macs_of(families.NETWORKS[name]) / budget - 1) < 1 / 20
+
+
+def macs_of(name):
+    return anatomy.totals(sketch_model(name, (32, 32, 3), 10)).macs

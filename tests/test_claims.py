@@ -59,6 +59,16 @@ def test_a_verdict_is_where_the_interval_lies(effect, expected, reading):
     assert (line["p"] < 0.05) == (expected != "INCONCLUSIVE")
 
 
+@pytest.mark.parametrize(
+    "effect, expected, reading",
+    [(0.0, "SUPPORTED", ""), (-0.03, "REFUTED", "opposite"), (-0.0105, "INCONCLUSIVE", "")],
+)
+def test_below_zero_the_margin_is_how_much_worse_counts_as_no_worse(effect, expected, reading):
+    claim = Claim("a-is-as-good", "a is as good as b.", better="a", worse="b", source="a paper", margin=-0.01)
+    line = verdict(0.9 + effect + SPREAD, np.full(8, 0.9), claim)
+    assert (line["verdict"], line["reading"]) == (expected, reading)
+
+
 def test_an_open_claim_says_how_many_seeds_would_decide_it():
     line = verdict(0.9 + 0.011 + SPREAD, np.full(8, 0.9))
     half = stats.t.ppf(0.975, line["needed"] - 1) * SPREAD.std(ddof=1) / np.sqrt(line["needed"])

@@ -31,7 +31,8 @@ class Claim:
     better: str  # the arm that is said to be better
     worse: str
     source: str  # who says it
-    margin: float  # in the metric's units, below which a difference does not matter; for a ratio, 1 or more
+    margin: float  # in the metric's units, below which a difference does not matter; for a ratio, 1 or more; below 0 it
+    # is how much worse better may be: the claim is that it is no worse than that
     metric: str | tuple = "test_accuracy"
     target: tuple | None = None  # `(history column, level)`; a run that never reaches it is censored at its end
     lower_is_better: bool = False  # for losses; times to a target always are
@@ -251,7 +252,7 @@ def _verdict(low, high, margin, better_censored=0, worse_censored=0):
     readings = (
         (both, "INCONCLUSIVE", "", never),
         (supported, "SUPPORTED", "", "the interval lies above the margin"),
-        (refuted and high < -margin, "REFUTED", "opposite", "the interval lies below minus the margin"),
+        (refuted and high < -abs(margin), "REFUTED", "opposite", "the interval lies below minus the margin"),
         (refuted and low > -margin and not one, "REFUTED", "no difference", "the interval lies inside the margin"),
         (refuted, "REFUTED", "no better", "the interval lies below the margin"),
         (one, "INCONCLUSIVE", "", "runs are censored on the side that decides"),

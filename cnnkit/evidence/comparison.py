@@ -212,7 +212,7 @@ class Plan:
         """Return how many seeds the claim that needs most of them asks for, from the deviations of the tuning runs."""
         error, counts = claims.ERROR / self.comparison.looks, []
         for claim in self.comparison.claims:
-            margin = np.log(claim.margin) if claim.ratio else claim.margin
+            margin = np.log(claim.margin) if claim.ratio else abs(claim.margin)
             if claim.unit.endswith("accuracy") and margin > 0:
                 counts.append(claims.plan_seeds(self._deviation(claim), margin, error, most=self._most()))
         return max(counts, default=claims.LEAST_SEEDS)
@@ -238,7 +238,7 @@ class Plan:
         if why := next((self.undecided[arm] for arm in claim.arms if arm in self.undecided), None):
             verdict |= {"verdict": "INCONCLUSIVE", "reading": "", "p": np.nan, "reason": why}
         text, budget = claim.text, self.budget()
-        if budget and claim.unit == "test_accuracy" and abs(budget["change"]) > claim.margin:
+        if budget and claim.unit == "test_accuracy" and abs(budget["change"]) > abs(claim.margin):
             text = f"{text.removesuffix('.')}, after {budget['epochs']} epochs."
         return verdict | {"text": text, "conditions": self._conditions(claim)}
 

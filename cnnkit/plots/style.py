@@ -12,6 +12,7 @@ MARKERS, LINES = "osD^vPX*<>", ("-", "--", "-.", ":")
 WORDS = {"val": "validation", "train": "training", "num": "number of", "params": "parameters", "seconds": "time"}
 UNITS = {"accuracy": "%", "loss": "nats", "seconds": "s", "size": "images"}  # by a column's last word
 NAMES = {"val_score": "last epochs' validation accuracy", "sampling": "the test set's own error in accuracy"}
+NAMES |= {"train_eval_accuracy": "evaluated training accuracy", "train_eval_loss": "evaluated training loss"}
 GREY, TRAINING_GREY, CAPTION = "0.35", "0.5", "caption"
 
 

@@ -192,9 +192,12 @@ def _finding(found, verdicts):
     """Return the figure at the top of the front page with the claim it decides."""
     name, stem, claim = FINDING
     line = verdicts.loc[claim]
-    told = f"{line['text']} **{line['verdict']}**: {tell_effect(line.to_dict())} ({line['conditions']})."
-    origin = f"From [its rows](results/{name}/runs.csv), by `make sweeps EXPERIMENT={name} PROFILE=full`."
-    return f"![{line['text']}](results/{name}/{stem}.png)\n\n{told} {origin}" if found.complete else _waiting(found)
+    if not found.complete:
+        return _waiting(found)
+    sure = f"**{line['verdict']}**: {tell_effect(line.to_dict())}. {line['text']}"
+    cost = f"{len(found.runs)} networks, {found.seconds / 3600:.1f} hours of one core"
+    origin = f"[its rows](results/{name}/runs.csv), by `make sweeps EXPERIMENT={name} PROFILE=full`"
+    return f"![{line['text']}](results/{name}/{stem}.png)\n\n**{found.answer()}**\n\n{sure} From {origin}: {cost}."
 
 
 def _notebook(source, found, verdicts):

@@ -8,6 +8,8 @@ the training error. So here: the rate stays constant and is chosen by the traini
 time, and those of the finished epochs are counted in evaluation. Saturating units start from Glorot's weights.
 """
 
+import pandas as pd
+
 from cnnkit import plots
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
@@ -72,8 +74,9 @@ def plot_race(found):
     """Return the training error of the fresh runs by epoch, and the target as a line."""
     fresh = found.plans[""].of_role("fresh")[["run_id", "arm", "seed", "collapsed"]]
     lines = fresh.rename(columns={"arm": "activation"}).merge(found.history, on="run_id")
-    ax = plots.plot_curves(lines, metric=TARGET[0], hue="activation")
-    ax.axhline(TARGET[1], color="0.35", linestyle=":", linewidth=1)
+    lines["activation"] = pd.Categorical(lines["activation"], list(activations.arms))
+    ax = plots.plot_curves(lines, metric=TARGET[0], hue="activation", error=True)
+    ax.axhline(1 - TARGET[1], color="0.35", linestyle=":", linewidth=1)
     return {"race": ax}
 
 

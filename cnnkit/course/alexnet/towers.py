@@ -4,8 +4,8 @@ Run:     python -m cnnkit sweep towers --profile full
 Expect:  about 60% on 5,000 images of CIFAR-10; an hour and a half of one core.
 
 AlexNet was cut in two because one card of 3 GB could not hold it. The paper says that two towers do better than one
-with half as many filters in each split layer. Here the question is another: at equal parameters, two towers have more
-filters and fewer connections between them. The logits read the maps' means, or dense layers would hold all parameters.
+with half as many filters. Here the question is another: at equal parameters, two towers have more filters and fewer
+connections between them. The logits read the maps' means, or dense layers would hold all parameters.
 """
 
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment

@@ -1,0 +1,130 @@
+"""The families at CIFAR size: at equal epochs, and at equal multiply-adds.
+
+Run:     python -m cnnkit sweep families --profile full
+Expect:  70 to 80% on 10,000 images of CIFAR-10, flipped and shifted; eight hours of one core.
+
+ResNet-20 is the dearest: 15 epochs of it are the budget. A cheaper network may have as many epochs, or as many as cost
+the same; its rate is then the one it had. VGG and plain-20 cost as much as ResNet-20, to a twentieth.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from cnnkit import anatomy, models, plots
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
+from cnnkit.lab.config import RunConfig
+
+NETWORKS = {
+    "Caffe quick": "caffe_quick",
+    "AlexNet": "alexnet_small",
+    "VGG": "vgg_small",
+    "GoogLeNet": "inception_small",
+    "plain-20": "plain20",
+    "ResNet-20": "resnet20",
+    "SqueezeNet": "squeezenet_small",
+    "MobileNet": "mobilenet_small",
+}
+# 15 epochs of 40.6 million multiply-adds, in epochs of 12.4, 26.2, 19.6, 33.4 and 16.5 million.
+LONGER = {"Caffe quick": 49, "AlexNet": 23, "GoogLeNet": 31, "SqueezeNet": 18, "MobileNet": 37}
+WHERE = "(10,000 CIFAR-10 images, flipped and shifted)"
+PLAIN = ("Caffe quick", "AlexNet")  # no batch normalization: lower rates
+
+
+def _claim(id, text, better, worse, source="ours", ledger=None, margin=0.01):
+    return Claim(id, f"{text} {WHERE}.", better, worse, source, margin, ledger=ledger)
+
+
+IANDOLA = "popular articles; Iandola et al. 2016"
+CLAIMS = (
+    _claim("squeezenet-epochs", "At equal epochs SqueezeNet's plan is no worse than AlexNet's, a 13th of its size",
+           "SqueezeNet, epochs", "AlexNet, epochs", IANDOLA, 61, margin=-0.01),
+    _claim("squeezenet-macs", "At equal multiply-adds it is no worse, too", "SqueezeNet, multiply-adds",
+           "AlexNet, multiply-adds", IANDOLA, 61, margin=-0.01),
+    _claim("vgg-beats-alexnet", "VGG's plan beats AlexNet's at equal epochs", "VGG, epochs", "AlexNet, epochs"),
+    _claim("googlenet-beats-vgg", "GoogLeNet's modules beat VGG's plan at equal epochs and half its multiply-adds",
+           "GoogLeNet, epochs", "VGG, epochs"),
+    _claim("shortcuts-at-20", "Shortcuts improve a network of 20 layers", "ResNet-20, epochs", "plain-20, epochs",
+           "He et al. 2015, table 2"),
+    _claim("mobilenet-macs", "At equal multiply-adds MobileNet's plan beats ResNet-20", "MobileNet, multiply-adds",
+           "ResNet-20, epochs"),
+)  # fmt: skip
+
+
+def compare(longer, claims):
+    """Compare all networks at 15 epochs, and those in `longer`, a dict to epochs, with as many."""
+    arms = {f"{name}, epochs": {"model": model} for name, model in NETWORKS.items()}
+    for name, epochs in longer.items():
+        same_rate = Times(f"{name}, epochs", 1.0)
+        arms[f"{name}, multiply-adds"] = {"model": NETWORKS[name], "epochs": epochs, "learning_rate": same_rate}
+    lowest = {name: 0.005 if name in PLAIN else 0.0125 for name in NETWORKS}
+    return Comparison(
+        RunConfig(
+            dataset="cifar10",
+            train_size=10_000,
+            optimizer_args={"momentum": 0.9},
+            schedule="one_cycle",
+            batch_size=64,
+            epochs=15,
+            augmentation="flip+shift",
+        ),
+        by="network, budget",
+        arms=arms,
+        rates={f"{name}, epochs": tuple(rate * 2**k for k in range(5)) for name, rate in lowest.items()},
+        claims=claims,
+        control="ResNet-20, epochs",
+        tuned_with={"train_size": 5_000, "epochs": 5},
+        seeds=5,
+    )
+
+
+SMALL = {"dataset": "digits", "train_size": 500, "batch_size": 32, "epochs": 1, "augmentation": None}
+
+
+def costs(found):
+    """Return the table of `Findings` with `macs` a picture, `work` of a training in multiply-adds, core-`seconds`."""
+    plan, lines = found.plans[""], found.table()
+    arm = lines["network"] + ", " + lines["budget"]
+    seconds = plan.of_role("fresh").groupby("arm")["train_seconds"].mean()
+    macs = lines["network"].map(
+        {name: anatomy.totals(models.sketch_model(model, (32, 32, 3), 10)).macs for name, model in NETWORKS.items()}
+    )
+    work = 3 * macs * lines["epochs"] * plan.comparison.base.train_size  # forward, and twice that backward
+    return lines.assign(macs=macs, work=work, seconds=arm.map(seconds))
+
+
+def plot_pareto(found):
+    """Return accuracy against parameters, multiply-adds and seconds, all networks that none beats in both joined."""
+    lines = costs(found)
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), sharey=True, layout="constrained")
+    labels = {"num_params": "Parameters", "work": "Multiply-adds of the training", "seconds": "Seconds of one core"}
+    for ax, (column, label) in zip(axes, labels.items(), strict=True):
+        for (budget, part), marker in zip(lines.groupby("budget", sort=False), "os", strict=False):
+            bars = 100 * np.abs(part[["low", "high"]].sub(part["mean"], axis=0).T)
+            ax.errorbar(part[column], 100 * part["mean"], yerr=bars, fmt=marker, capsize=2, label=f"equal {budget}")
+        best = lines.sort_values(column)
+        best = best[best["mean"] >= best["mean"].cummax()]
+        ax.step(best[column], 100 * best["mean"], where="post", color="0.6", linewidth=1, zorder=0)
+        for line in lines[lines["budget"] == "epochs"].itertuples():
+            where = {"xytext": (4, -9), "textcoords": "offset points", "fontsize": 7}
+            ax.annotate(line.network, (getattr(line, column), 100 * line.mean), **where)
+        ax.set(xscale="log", xlabel=label)
+    axes[0].set_ylabel(plots.style.label("test_accuracy"))
+    axes[0].legend(frameon=False)
+    return {"pareto": figure}
+
+
+def answer(found):
+    """Return the best network at equal multiply-adds."""
+    best = found.table().sort_values("mean").iloc[-1]
+    return f"{best['network']} is best, {best['mean']:.1%}, with {best['num_params']:,.0f} parameters."
+
+
+EXPERIMENT = Experiment(
+    name="families",
+    question="What are the families of networks worth at CIFAR size, at equal epochs and at equal multiply-adds?",
+    full=compare(LONGER, CLAIMS),
+    smoke=compare({}, ()).small(rates=1, seeds=2, **SMALL),
+    notebook="12_architectures",
+    answer=answer,
+    more_figures=plot_pareto,
+)
