@@ -1,7 +1,7 @@
 """The table of networks: what plain, good recipes reach on all of MNIST and CIFAR-10, beside what was published.
 
 Run:     python -m cnnkit sweep networks --profile full
-Expect:  LeNet-5 above 99%, caffe_quick above 78%; an hour and a half of one core.
+Expect:  LeNet-5 above 99%, caffe_quick above 78%; an hour of one core.
 
 It compares nothing, so it plans no seeds and checks no budget: it says which level a network must reach elsewhere for
 its result to count. Rates are chosen in short runs. caffe_quick alone sees pictures flipped and shifted.
@@ -84,7 +84,7 @@ def costs(found):
             line["Epochs"] = f"{config.epochs}{', flip + shift' * bool(config.augmentation)}"
             line["Minutes"] = f"{runs['train_seconds'].mean() / 60:.1f}"
             line["Test accuracy (%)"] = reached
-            line["Published (%)"] = f"{100 * published:.1f} ({source})" if published else "–"
+            line["Published (%)"] = f"{100 * published:.4g} ({source})" if published else "–"
             lines.append(line)
     return pd.DataFrame(lines)
 
