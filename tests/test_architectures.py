@@ -210,12 +210,8 @@ def test_a_frame_of_zeros_leaves_maps_as_large_as_padding_does(model_args, side)
 
 
 def test_equal_multiply_adds_are_equal_to_a_thirtieth():
-    budget = 15 * macs_of("resnet20")
+    budget = 15 * families.sizes("ResNet-20").macs
     for name, epochs in families.LONGER.items():
-        assert abs(epochs * macs_of(families.NETWORKS[name]) / budget - 1) < 1 / 30
+        assert abs(epochs * families.sizes(name).macs / budget - 1) < 1 / 30
     for name in families.NETWORKS.keys() - families.LONGER.keys():
-        assert abs(15 * macs_of(families.NETWORKS[name]) / budget - 1) < 1 / 20
-
-
-def macs_of(name):
-    return anatomy.totals(sketch_model(name, (32, 32, 3), 10)).macs
+        assert abs(15 * families.sizes(name).macs / budget - 1) < 1 / 20

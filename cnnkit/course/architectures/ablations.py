@@ -4,34 +4,28 @@ Run:     python -m cnnkit sweep ablations --profile full
 Expect:  about 65% on 10,000 images of CIFAR-10 at half their resolution; five hours of one core.
 
 The network is `vgg_small`, three blocks of two 3×3 convolutions, 16, 32 and 64 filters wide, with batch normalization.
-Pictures of 16×16 cost a quarter of whole ones, so that each arm gets rates and seeds of its own; the padding of
-shallow blocks and the resolution read whole ones. Nothing is augmented: what overfits shall show it.
+Pictures of 16×16 cost a quarter of whole ones; where the size of the last maps matters (kernels, head, padding,
+resolution) they are whole. Nothing is augmented: what overfits shall show it. MobileNet's plan has a part of its own.
 """
 
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
 HALVED, RATES = "halved:cifar10", tuple(0.0125 * 2**k for k in range(6))
+RECIPE = {"dataset": HALVED, "train_size": 10_000, "model": "vgg_small", "batch_size": 64, "epochs": 15}
+RECIPE |= {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle"}
 BASE, SHALLOW = {"filters": 16}, {"filters": 16, "depth": 1}
 GAP = ("test_accuracy", "train_accuracy")
 
 
-def ablation(by, arms, *claims, control, model="vgg_small", base=BASE, dataset=HALVED, others=()):
+def ablation(by, arms, *claims, control, base=BASE, others=(), **fields):
     """Compare `arms`, dicts of the network's arguments beside `base`; claims are dicts of a `Claim`'s fields.
 
     `others` are pairs of an arm that reads other data and their name.
     """
     data = {arm: {"dataset": name} for arm, name in others}
     return Comparison(
-        RunConfig(
-            dataset=dataset,
-            train_size=10_000,
-            model=model,
-            optimizer_args={"momentum": 0.9},
-            schedule="one_cycle",
-            batch_size=64,
-            epochs=15,
-        ),
+        RunConfig(**RECIPE | fields),
         by=by,
         arms={arm: {"model_args": base | args} | data.get(arm, {}) for arm, args in arms.items()},
         rates=RATES,
@@ -54,7 +48,8 @@ def gap(ledger, id, narrow, wide, text):
 width = ablation(
     "filters",
     {str(count): {"filters": count} for count in (4, 8, 16, 32)},
-    claim(70, "width-falls", "16", "32", "With more channels accuracy rises, then falls (32 filters after 16)."),
+    claim(70, "width-rises", "16", "8", "With more channels accuracy rises (16 filters after 8)."),
+    claim(70, "width-falls", "16", "32", "With still more channels it falls (32 filters after 16)."),
     control="16",
 )
 depth = ablation(
@@ -65,7 +60,7 @@ depth = ablation(
           metric="train_accuracy"),
     control="2",
 )  # fmt: skip
-# Filters for equal multiply-adds, 2.47 million: 0.97, 1.11 and 1.10 times as many beside 3×3; of the stacks 1.01.
+# Filters for equal multiply-adds, 9.9 million: 0.97, 1.11 and 1.10 times as many beside 3×3; stacks: 17.0, 17.1.
 kernels = ablation(
     "kernels",
     {
@@ -81,15 +76,24 @@ kernels = ablation(
     claim(14, "stack-beats-7x7", "three of 3×3", "one of 7×7", "Three 3×3 beat one 7×7 at equal multiply-adds.",
           source="Simonyan and Zisserman 2014, sec. 2.3"),
     control="3×3",
+    dataset="cifar10",
 )  # fmt: skip
 head = ablation(
     "head",
     {"average": {}, "flatten": {"head": "flatten"}, "dense": {"head": "dense"}},
     claim(63, "average-accuracy", "average", "dense", "The maps' means classify better than a dense layer of 256."),
     gap(63, "average-gap", "average", "dense", "The maps' means overfit less than a dense layer of 256."),
-    claim(63, "average-is-slower", "dense", "average", "The maps' means take more epochs to 55% than a dense layer.",
-          metric="epochs", target=("val_accuracy", 0.55), ratio=True, margin=1.0),
     control="average",
+    dataset="cifar10",
+)
+pace = ablation(
+    "head",
+    {"average": {}, "dense": {"head": "dense"}},
+    claim(63, "average-is-slower", "dense", "average", "The maps' means take more epochs to 60% than a dense layer.",
+          metric="epochs", target=("val_accuracy", 0.6), ratio=True, margin=1.0),
+    control="average",
+    dataset="cifar10",
+    schedule="constant",
 )  # fmt: skip
 pooling = ablation(
     "pooling",
@@ -97,12 +101,12 @@ pooling = ablation(
         "max": {},
         "average": {"pooling": "average"},
         "stride": {"pooling": "stride"},
-        "max of 3": {"pool_size": 3},
-        "max of 4": {"pool_size": 4},
+        "max of 3×3": {"pool_size": 3},
+        "max of 4×4": {"pool_size": 4},
     },
     claim(64, "pooling-beats-stride", "max", "stride", "Max-pooling classifies better than convolutions of stride 2."),
     gap(64, "pooling-gap", "max", "stride", "Max-pooling overfits less than convolutions of stride 2."),
-    claim(65, "pooling-too-large", "max", "max of 4", "A pooling window of 4 loses what one of 2 keeps (first block)."),
+    claim(65, "pooling-too-large", "max", "max of 4×4", "First windows of 4×4, 4 apart, lose what those of 2×2 keep."),
     control="max",
 )
 padding = ablation(
@@ -138,7 +142,7 @@ separable = ablation(
     base={},
 )  # fmt: skip
 PARTS = {"width": width, "depth": depth, "kernels": kernels, "head": head, "pooling": pooling, "padding": padding}
-PARTS |= {"resolution": resolution, "separable": separable}
+PARTS |= {"resolution": resolution, "separable": separable, "pace": pace}
 
 
 def answer(found):

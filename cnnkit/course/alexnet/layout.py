@@ -1,0 +1,83 @@
+"""AlexNet's five convolutions in small: two towers, windows that overlap, dense layers, and dropout on them.
+
+Run:     python -m cnnkit sweep layout --profile full
+Expect:  about 60% on 5,000 images of CIFAR-10; two and a half hours of one core.
+
+AlexNet was cut in two because one card of 3 GB could not hold it. The paper compares with one tower of about as many
+parameters, which the dense layers hold. Here the logits read the maps' means instead, so that "equal parameters" is of
+the convolutions: two towers have more filters, and fewer connections between them. The arms with dense layers have two
+of 1024 ReLUs, as AlexNet has two of 4096, and dropout of a half on both, or none.
+"""
+
+from cnnkit.evidence import claims
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment
+from cnnkit.lab.config import RunConfig
+
+WHERE = "(AlexNet's five convolutions in small, 5,000 CIFAR-10 images)"
+
+
+def _claim(id, ledger, text, better, worse, source, **how):
+    return Claim(id, f"{text} {WHERE}.", better, worse, source, margin=0.01, ledger=ledger, **how)
+
+
+def _gap(id, ledger, text, narrow, wide, source):
+    """A claim that the gap between training and test accuracy of `wide` is wider than that of `narrow`."""
+    how = {"metric": ("test_accuracy", "train_accuracy"), "beside": (wide, wide)}
+    return _claim(id, ledger, text, narrow, narrow, source, **how)
+
+
+PAPER = "popular articles; Krizhevsky et al. 2012, sec. {}".format
+ARMS = {  # their parameters: 234,730; 148,195; 146,410; 234,730; 2,343,530 twice
+    "one tower": {"head": "average"},
+    "one, narrower": {"head": "average", "width": 0.8},
+    "two towers": {"head": "average", "towers": 2},
+    "pooling 2×2": {"head": "average", "pool_size": 2},
+    "dense": {"dropout_rate": 0.0},
+    "dense + dropout": {},
+}
+layout = Comparison(
+    RunConfig(
+        dataset="cifar10",
+        train_size=5_000,
+        model="alexnet_small",
+        optimizer_args={"momentum": 0.9},
+        schedule="one_cycle",
+        batch_size=64,
+        epochs=20,
+    ),
+    by="layout",
+    arms={name.replace(",", ""): {"model_args": args} for name, args in ARMS.items()},
+    rates=tuple(0.005 * 2**k for k in range(5)),
+    claims=(
+        _claim("towers", 84, "Two towers classify better than one of equal parameters", "two towers", "one narrower",
+               "ours, after Krizhevsky et al. 2012, sec. 3.2"),
+        _claim("towers-cut", 84, "Cutting one tower in two, at equal width, costs accuracy", "one tower", "two towers",
+               "ours"),
+        _claim("overlap", 37, "Pooling windows of 3×3 that overlap classify better than those of 2×2 that do not",
+               "one tower", "pooling 2×2", PAPER("3.4")),
+        _gap("overlap-gap", 37, "Overlapping windows overfit less", "one tower", "pooling 2×2", PAPER("3.4")),
+        _claim("dropout-dense", 49, "Dropout of a half on two dense layers improves accuracy", "dense + dropout",
+               "dense", PAPER("4.2")),
+        _gap("dropout-gap", 49, "Dropout of a half on two dense layers narrows the gap", "dense + dropout", "dense",
+             PAPER("4.2")),
+    ),
+    control="dense + dropout",  # it takes the longest
+    tuned_with={"epochs": 8},
+)  # fmt: skip
+
+
+def answer(found):
+    """Return what the three choices change."""
+    effect = 100 * claims.as_table(found.verdicts()).set_index("id")["effect"]
+    told = {"overlap": "overlapping windows", "dropout-dense": "dropout", "towers": "a second tower"}
+    return f"In points: {', '.join(f'{name} {effect[id]:+.1f}' for id, name in told.items())}."
+
+
+EXPERIMENT = Experiment(
+    name="layout",
+    question="Do two towers, overlapping windows and dropout improve AlexNet's plan at CIFAR size?",
+    full=layout,
+    smoke=layout.small(rates=1, dataset="digits", train_size=500, batch_size=32, epochs=1),
+    notebook="05_alexnet",
+    answer=answer,
+)
