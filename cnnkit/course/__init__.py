@@ -2,7 +2,7 @@
 
 `from cnnkit.course import *` brings the `PROFILE` ("smoke" or "full"), Keras, NumPy, pandas, matplotlib and seaborn by
 their usual names, parts of cnnkit, `train` for one run here and now, and what stands below: `findings` for committed
-rows, `run_here` for an experiment's small version, and `show`, `tell` and `say`.
+rows, `run_here` for an experiment's small version, and `show`, `tell`, `tell_facts` and `say`.
 """
 
 import atexit
@@ -25,7 +25,7 @@ from keras import layers  # noqa: E402
 
 from cnnkit import anatomy, data, models, plots  # noqa: E402
 from cnnkit.data import load_dataset  # noqa: E402
-from cnnkit.evidence import claims  # noqa: E402
+from cnnkit.evidence import claims, fact  # noqa: E402
 from cnnkit.evidence.experiment import run_experiment  # noqa: E402
 from cnnkit.lab import store, sweeps  # noqa: E402
 from cnnkit.lab.config import RunConfig  # noqa: E402
@@ -33,7 +33,18 @@ from cnnkit.lab.training import train  # noqa: E402
 from cnnkit.models import create_model  # noqa: E402
 
 __all__ = ["PROFILE", "keras", "layers", "np", "pd", "plt", "sns", "anatomy", "data", "models", "plots"]
-__all__ += ["load_dataset", "create_model", "RunConfig", "train", "findings", "run_here", "show", "tell", "say"]
+__all__ += [
+    "load_dataset",
+    "create_model",
+    "RunConfig",
+    "train",
+    "findings",
+    "run_here",
+    "show",
+    "tell",
+    "say",
+    "tell_facts",
+]
 
 PROFILE = store.profile()
 _SAID = set()  # what a page has said of missing runs: it says it once
@@ -98,6 +109,18 @@ def tell(found):
         say(plots.markdown_table(plots.readable(table)), *found.notes())
         if rows := [row for row in found.verdicts() if not str(row.get("reason")).startswith("being measured again")]:
             print("q is over these claims alone.\n" + plots.tell_verdicts(claims.as_table(rows), indent=""))
+
+
+def tell_facts(facts):
+    """Show what is said, what a computation finds, and the verdict, a line for each `Fact`."""
+    lines = [fact.check(one) for one in facts]
+    verdicts = [f"{line['verdict']}: {line['reason']}".removesuffix(": computed") for line in lines]
+    table = {
+        "sentence": [line["text"] for line in lines],
+        "computed": map(plots.tell_effect, lines),
+        "verdict": verdicts,
+    }
+    say(plots.markdown_table(pd.DataFrame(table)))
 
 
 def _say_gap(found):

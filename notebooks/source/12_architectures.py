@@ -30,7 +30,7 @@ EXPERIMENTS = ("families", "ablations", "precision", "networks")
 from matplotlib.patches import Rectangle
 
 from cnnkit.course.architectures import facts, families
-from cnnkit.evidence import fact
+from cnnkit.evidence import claims
 from cnnkit.models import registry
 
 plt.rcParams["figure.dpi"] = 120
@@ -52,49 +52,51 @@ say(plots.markdown_table(pd.DataFrame(cost, index=columns).T.rename_axis("experi
 # %% [markdown]
 # ## The family
 #
-# Each network as its paper prints it, at its size of picture and 1000 classes; the area of a box is in proportion to
-# its parameters, the area of the darker box inside it to its multiply-adds (AlexNet's boxes set the two scales).
+# Each network as its paper prints it, at its size of picture and 1000 classes. In the drawing a square's area is in
+# proportion to the parameters or the multiply-adds (AlexNet's two set the scales), and an arrow leads to a network that
+# takes up the plan of another.
 
 # %%
-YEARS = {"alexnet": 2012, "vgg16": 2014, "vgg19": 2014, "googlenet": 2014, "resnet18": 2015, "resnet34": 2015}
-YEARS |= {"resnet50": 2015, "squeezenet": 2016, "mobilenet": 2017}
-tables = {}
-for name in YEARS:
+PAPERS = {"alexnet": (2012, 8), "vgg16": (2014, 16), "vgg19": (2014, 19), "googlenet": (2014, 22)}  # year, layers
+PAPERS |= {"resnet18": (2015, 18), "resnet34": (2015, 34), "resnet50": (2015, 50), "squeezenet": (2016, 18)}
+PAPERS |= {"mobilenet": (2017, 28)}
+
+
+def trainable(model):
+    """Return the parameters that training changes: batch normalisation's statistics are none of them."""
+    return sum(np.prod(weight.shape) for weight in model.trainable_weights)
+
+
+tables, lines = {}, {}
+for name, (year, depth) in PAPERS.items():
     *shape, classes = registry.get_builder(name).shown
-    tables[name] = anatomy.layer_table(models.sketch_model(name, tuple(shape), classes))
-published = pd.DataFrame(
-    {
-        name: {
-            "year": YEARS[name],
-            "layers with weights": ((table["num_params"] > 0) & ~table["type"].str.contains("Norm")).sum(),
-            "parameters": table["num_params"].sum(),
-            "multiply-adds": table["macs"].sum(),
-            "in dense layers": table.loc[table["type"] == "Dense", "num_params"].sum() / table["num_params"].sum(),
-        }
-        for name, table in tables.items()
-    }
-).T
-published.assign(**{"in dense layers": published["in dense layers"].map("{:.0%}".format)}).style.format(
-    "{:,.0f}", subset=["layers with weights", "parameters", "multiply-adds"]
-).format("{:.0f}", subset="year")
+    net = models.sketch_model(name, tuple(shape), classes)
+    tables[name] = table = anatomy.layer_table(net)
+    parameters = trainable(net)
+    dense = table.loc[table["type"] == "Dense", "num_params"].sum()
+    lines[name] = [year, depth, parameters, table["macs"].sum(), dense / parameters]
+columns = ["year", "layers", "parameters", "multiply-adds", "in dense layers"]
+published = pd.DataFrame(lines, index=columns).T
+published.style.format("{:,.0f}").format("{:.0f}", subset="year").format("{:.0%}", subset="in dense layers")
 
 # %%
 PARENTS = {"vgg16": "alexnet", "vgg19": "vgg16", "googlenet": "alexnet", "resnet18": "vgg16", "resnet34": "resnet18"}
 PARENTS |= {"resnet50": "resnet34", "squeezenet": "googlenet", "mobilenet": "googlenet"}
-PLACES = {"alexnet": (0, 2), "vgg16": (2, 3.4), "vgg19": (4.2, 3.4), "googlenet": (2, 0.6), "resnet18": (4.2, 2)}
-PLACES |= {"resnet34": (5.7, 2), "resnet50": (7.2, 2), "squeezenet": (4.2, 0.6), "mobilenet": (5.7, 0.6)}
-fig, ax = plt.subplots(figsize=(9, 4.4), layout="constrained")
+PLACES = {"alexnet": (0, 2), "vgg16": (2, 3.4), "vgg19": (5.2, 3.4), "googlenet": (2, 0.6), "resnet18": (4, 2)}
+PLACES |= {"resnet34": (5.6, 2), "resnet50": (7.2, 2), "squeezenet": (4, 0.6), "mobilenet": (5.6, 0.6)}
+fig, ax = plt.subplots(figsize=(9, 4.6), layout="constrained")
 scales = published.loc["alexnet", ["parameters", "multiply-adds"]]
 for name, (x, y) in PLACES.items():
     if name in PARENTS:
         ax.annotate("", (x, y), PLACES[PARENTS[name]], arrowprops={"arrowstyle": "->", "color": "0.7"}, zorder=0)
-    for column, colour, at_scale in (("parameters", blue, 0.9), ("multiply-adds", orange, 0.3)):
-        side = at_scale * np.sqrt(published.at[name, column] / scales[column])
-        ax.add_patch(Rectangle((x - side / 2, y - side / 2), side, side, color=colour, alpha=0.75, linewidth=0))
-    ax.text(x, y - 0.78, f"{name}, {YEARS[name]}", ha="center", fontsize=8)
-ax.set(xlim=(-0.8, 8), ylim=(-0.4, 4.2), aspect="equal")
+    for column, colour, left in (("parameters", blue, True), ("multiply-adds", orange, False)):
+        side = 0.35 * np.sqrt(published.at[name, column] / scales[column])
+        label = column if name == "alexnet" else None
+        ax.add_patch(Rectangle((x - left * side, y), side, side, color=colour, linewidth=0, label=label))
+    ax.text(x, y - 0.2, f"{name}, {PAPERS[name][0]}", ha="center", fontsize=8)
+ax.set(xlim=(-0.8, 8.2), ylim=(0.2, 5.6), aspect="equal")
 ax.axis("off")
-
+ax.legend(frameon=False, loc="upper left")
 # %% tags=["hide-input"]
 vgg, resnet = published.loc["vgg16"], published.loc["resnet34"]
 say(
@@ -119,7 +121,7 @@ for count, side in ((2, 5), (3, 7)):
     stack, single = keras.Model(image, x), layers.Conv2D(8, side, use_bias=False)
     assert single(image).shape == stack.output.shape
     seen = anatomy.layer_table(stack)["receptive_field"].iloc[-1]
-    print(f"{count} of 3×3 see {seen[0]}×{seen[1]}: {stack.count_params():,} weights; one of {side}×{side}: ", end="")
+    print(f"{count} of 3×3 see {seen}×{seen}: {stack.count_params():,} weights; one of {side}×{side}: ", end="")
     print(f"{single.count_params():,}")
 
 # %% [markdown]
@@ -141,11 +143,14 @@ print(f"with the narrow 1×1s {by_hand:,} weights, without {without.count_params
 # %% [markdown]
 # ### ResNet: a way around
 #
-# A block computes what must be *added* to its input, $y = x + F(x)$. If there is nothing to add, $F$ need only be 0,
-# which is easier than to copy $x$ through two convolutions; and on the way back the gradient has a path that no layer
-# shrinks:
+# A block computes what must be *added* to its input, $y = \mathrm{ReLU}(x + F(x))$. If there is nothing to add, $F$
+# need only be 0, which is easier than to copy $x$ through two convolutions. Where the sum $x+F(x)$ is above 0, the
+# gradient comes back by two paths,
 #
-# $$\frac{\partial L}{\partial x}=\frac{\partial L}{\partial y}\Big(1+\frac{\partial F}{\partial x}\Big).$$
+# $$\frac{\partial L}{\partial x}=\frac{\partial L}{\partial y}\Big(1+\frac{\partial F}{\partial x}\Big),$$
+#
+# of which one passes no weights. (He et al. think that vanishing gradients are *not* why deep plain networks do badly:
+# batch normalisation keeps them alive. Notebook 09 looks.)
 #
 # The plan is VGG's, thinned: where maps halve their sides, filters double, so that layers cost the same.
 
@@ -162,7 +167,8 @@ stages[["output_shape", "num_params", "macs"]]
 #
 # $$\frac{k^2 C+C N}{k^2 C N}=\frac1N+\frac1{k^2}$$
 #
-# of the weights remain, and as large a share of the multiplications. The *width multiplier* $\alpha$ thins every layer.
+# of the weights remain, and as large a share of the multiplications. The *width multiplier* $\alpha$ thins every layer:
+# a 1×1 convolution keeps $\alpha^2$ of its weights.
 
 # %%
 for count in (64, 256, 1024):
@@ -175,30 +181,28 @@ for count in (64, 256, 1024):
 # get wrong](../results/corrections.md)):
 
 # %% tags=["hide-input"]
-lines = [fact.check(one) for one in facts.FACTS if not one.id.startswith("alexnet")]
-told = [[line["text"], f"{line['effect']:,.3g} {line['unit']}", line["verdict"]] for line in lines]
-say(plots.markdown_table(pd.DataFrame(told, columns=["sentence", "computed", "verdict"])))
+tell_facts(one for one in facts.FACTS if not one.id.startswith("alexnet"))
 
 # %% [markdown]
 # ## At CIFAR size
 #
-# A picture of 32×32 has no room for five halvings. So each plan in small: what its paper is about, kept; the large
-# kernels and strides at the beginning, dropped.
+# A picture of 32×32 has no room for five halvings. So each plan in small: its modules, kept; the large kernels and
+# strides at the beginning, dropped. All are batch-normalised, also AlexNet, VGG, GoogLeNet and SqueezeNet, which were
+# not: else one would compare that. AlexNet alone keeps its two dense layers, with dropout.
 
 # %%
 rows = {}
-for name, model in families.NETWORKS.items():
-    totals = anatomy.totals(models.sketch_model(model, (32, 32, 3), 10))
-    epochs = families.LONGER.get(name, 15)
-    rows[name] = [f"{totals.num_params:,}", f"{totals.macs / 1e6:.1f}", 15, epochs]
+for name in families.NETWORKS:
+    parameters, macs = families.sizes(name)
+    rows[name] = [f"{parameters:,}", f"{macs / 1e6:.1f}", 15, families.LONGER.get(name, 15)]
 columns = ["parameters", "million multiply-adds", "epochs, equal", "epochs at equal multiply-adds"]
 pd.DataFrame(rows, index=columns).T
 
 # %% [markdown]
 # | | |
 # |---|---|
-# | **varied** | the network; the budget: 15 epochs each, or as many as cost what 15 of ResNet-20 cost |
-# | **tuned, for each** | the peak of a one-cycle rate |
+# | **varied** | the network; the budget: 15 epochs each, or as many as make the training cost 15 epochs of ResNet-20 |
+# | **tuned, for each** | the peak of a one-cycle rate, in runs of 8 epochs and 5,000 images |
 # | **held fixed** | 10,000 images of CIFAR-10, flipped and shifted, batches of 64, momentum 0.9 |
 # | **repeated** | five fresh seeds |
 
@@ -234,22 +238,36 @@ else:
 # %% [markdown]
 # ## One choice at a time
 #
-# The same small VGG with batch normalisation, 10,000 pictures at half their resolution (16×16, a quarter of the cost),
-# one thing changed at a time. Each arm has a rate of its own.
-#
+# A small VGG with batch normalisation: three blocks of two 3×3 convolutions with 16, 32 and 64 filters, the maps' means
+# at the end; 10,000 pictures, 15 epochs. One thing is changed at a time, and each arm has a rate of its own. Most arms
+# see pictures at half their resolution (16×16), a quarter of the cost; where the size of the last maps matters, whole
+# ones.
+
+# %% [markdown]
 # ### Width and depth
+#
+# Filters of the first block (the others have twice and four times as many), and convolutions a block. "More layers" may
+# mean *more* overfitting or *harder* training; the gap tells the one, the training accuracy the other.
 
 # %%
 show(found["ablations"], "accuracy_width", "accuracy_depth")
 
 # %% [markdown]
-# ### Kernels, at equal multiply-adds
+# ### Kernels
+#
+# The four single sizes have as many multiply-adds each (the large kernels up to 11% more), so a larger kernel has fewer
+# filters: 48, 16, 10, 7. The two stacks below, three of 3×3 and one of 7×7, cost the same as each other, 1.7 times as
+# much as the four.
 
 # %%
 show(found["ablations"], "accuracy_kernels")
 
 # %% [markdown]
 # ### The head, and what pooling does
+#
+# *average*: the logits read the means of 64 maps. *flatten*: they read all 4×4 values of each. *dense*: a layer of 256
+# ReLUs stands between. Pooling: maxima or means of 2×2, or the block's last convolution has stride 2 (*stride*; it then
+# costs a quarter). *max of 3×3* and *4×4* have larger windows, as far apart as they are wide, in the first block only.
 
 # %%
 show(found["ablations"], "accuracy_head", "accuracy_pooling")
@@ -257,17 +275,23 @@ show(found["ablations"], "accuracy_head", "accuracy_pooling")
 # %% [markdown]
 # ### Padding and resolution
 #
-# These two read whole pictures. *frame* puts all zeros around the picture and pads no layer: the last maps are as large
-# as with padding, and nothing of the border is dropped, but no layer sees where the picture ends.
+# Blocks of one convolution. *same* pads every layer, *valid* none, so that maps shrink. *frame* puts all zeros around
+# the picture and pads no layer: the last maps are as large as with *same*. Resolution: 32, 16 and 8 pixels a side.
 
 # %%
 show(found["ablations"], "accuracy_padding", "accuracy_resolution")
 
 # %% [markdown]
 # ### Separable convolutions
+#
+# MobileNet's plan, and half as wide (½) with separable and with plain convolutions.
 
 # %%
 show(found["ablations"], "accuracy_separable")
+
+# %% [markdown]
+# All arms, and what they decide. The last part, *pace*, has a constant rate: under one that falls, all arms are done
+# together.
 
 # %%
 tell(found["ablations"])
@@ -275,9 +299,9 @@ tell(found["ablations"])
 # %% tags=["hide-input"]
 if found["ablations"].complete:
     table = found["ablations"].table()
-    rows = {row["id"]: row for row in found["ablations"].verdicts()}
+    rows = claims.as_table(found["ablations"].verdicts()).set_index("id")
     sizes = table[table["part"] == "kernels"].set_index("kernels")["mean"].filter(regex="^[0-9]").sort_values()
-    average, gap = rows["average-accuracy"], rows["average-gap"]
+    average, gap = rows.loc["average-accuracy"], rows.loc["average-gap"]
     say(
         f"**Prediction 4.** Best first: {', '.join(f'{name} {mean:.1%}' for name, mean in sizes[::-1].items())}.",
         f"**Prediction 5.** The maps' means against a dense layer of 256: {100 * average['effect']:+.1f} points of "
@@ -287,7 +311,7 @@ if found["ablations"].complete:
 # %% [markdown]
 # ## The table of networks
 #
-# What these plans reach on all 45,000 training images of CIFAR-10, trained out, three seeds each. Half precision
+# What plain, good recipes reach on all training images, trained out, three seeds each. Half precision
 # (`mixed_bfloat16`) may be used for the dearest rows if paired runs show no difference:
 
 # %%
@@ -343,7 +367,7 @@ def judge(answer):
     x = image = keras.Input((32, 32, 1))
     for _ in range(7):
         x = layers.Conv2D(1, 3)(x)
-    right = anatomy.layer_table(keras.Model(image, x))["receptive_field"].iloc[-1][0]
+    right = anatomy.layer_table(keras.Model(image, x))["receptive_field"].iloc[-1]
     print("put your number in my_answer" if answer is None else "right" if answer == right else "not yet")
 
 
@@ -362,14 +386,14 @@ judge(1 + 7 * 2)
 
 # %%
 for alpha in (1.0, 0.5):
-    totals = anatomy.totals(models.sketch_model("mobilenet", (224, 224, 3), 1000, width_multiplier=alpha))
-    print(f"width multiplier {alpha}: {totals.num_params:,} parameters, {totals.macs:,} multiply-adds")
+    net = models.sketch_model("mobilenet", (224, 224, 3), 1000, width_multiplier=alpha)
+    print(f"width multiplier {alpha}: {trainable(net):,} parameters, {anatomy.totals(net).macs:,} multiply-adds")
 
 # %% [markdown]
 # **3.** None: shortcuts of option A have no weights.
 
 # %%
-print({name: models.sketch_model(name, (32, 32, 3), 10).count_params() for name in ("resnet20", "plain20")})
+print({name: f"{trainable(models.sketch_model(name, (32, 32, 3), 10)):,}" for name in ("resnet20", "plain20")})
 
 # %% [markdown]
 # **4.** The convolutions, and $1000\cdot(512+1)$.

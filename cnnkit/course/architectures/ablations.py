@@ -8,6 +8,7 @@ Pictures of 16×16 cost a quarter of whole ones; where the size of the last maps
 resolution) they are whole. Nothing is augmented: what overfits shall show it. MobileNet's plan has a part of its own.
 """
 
+from cnnkit.evidence import claims
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
@@ -18,8 +19,8 @@ BASE, SHALLOW = {"filters": 16}, {"filters": 16, "depth": 1}
 GAP = ("test_accuracy", "train_accuracy")
 
 
-def ablation(by, arms, *claims, control, base=BASE, others=(), **fields):
-    """Compare `arms`, dicts of the network's arguments beside `base`; claims are dicts of a `Claim`'s fields.
+def ablation(by, arms, *sentences, control, base=BASE, others=(), **fields):
+    """Compare `arms`, dicts of the network's arguments beside `base`, `sentences` of a `Claim`'s fields.
 
     `others` are pairs of an arm that reads other data and their name.
     """
@@ -29,7 +30,7 @@ def ablation(by, arms, *claims, control, base=BASE, others=(), **fields):
         by=by,
         arms={arm: {"model_args": base | args} | data.get(arm, {}) for arm, args in arms.items()},
         rates=RATES,
-        claims=tuple(Claim(**{"source": "popular articles", "margin": 0.01} | claim) for claim in claims),
+        claims=tuple(Claim(**{"source": "popular articles", "margin": 0.01} | claim) for claim in sentences),
         control=control,
         tuned_with={"train_size": 5_000, "epochs": 8},
     )
@@ -147,11 +148,11 @@ PARTS |= {"resolution": resolution, "separable": separable, "pace": pace}
 
 def answer(found):
     """Return what the largest of the decided differences is worth."""
-    rows = [row for row in found.verdicts() if row["unit"] == "test_accuracy" and row["verdict"] == "SUPPORTED"]
-    if not rows:
+    sure = claims.as_table(found.verdicts()).query("unit == 'test_accuracy' and verdict == 'SUPPORTED'")
+    if sure.empty:
         return "No choice is worth more than a point here."
-    best = max(rows, key=lambda row: row["effect"])
-    return f"The dearest single choice ({best['id']}) is worth {100 * best['effect']:+.1f} points."
+    most = sure.loc[sure["effect"].idxmax()]
+    return f"The choice that matters most ({most['id']}) is worth {100 * most['effect']:.1f} points."
 
 
 EXPERIMENT = Experiment(

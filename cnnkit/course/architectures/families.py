@@ -8,6 +8,8 @@ epochs of it are the budget. A cheaper network has as many epochs, or as many as
 rate is then the one it had. VGG and plain-20 cost as much as ResNet-20, to a twentieth.
 """
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -80,10 +82,10 @@ SMALL = {"dataset": "digits", "train_size": 500, "batch_size": 32, "epochs": 1, 
 
 
 def sizes(name):
-    """Return `num_params` and `macs` of a network on pictures of 32×32×3."""
+    """Return the trainable parameters and the multiply-adds of a network on pictures of 32×32×3."""
     fields = NETWORKS[name]
     model = models.sketch_model(fields["model"], (32, 32, 3), 10, **fields.get("model_args", {}))
-    return anatomy.totals(model)
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights), anatomy.totals(model).macs
 
 
 def costs(found):
@@ -91,7 +93,7 @@ def costs(found):
     plan, lines = found.plans[""], found.table()
     arm = lines["network"] + ", " + lines["budget"]
     seconds = plan.of_role("fresh").groupby("arm")["train_seconds"].mean()
-    macs = lines["network"].map({name: sizes(name).macs for name in NETWORKS})
+    macs = lines["network"].map({name: sizes(name)[1] for name in NETWORKS})
     work = 3 * macs * lines["epochs"] * plan.comparison.base.train_size  # forward, and twice that backward
     return lines.assign(macs=macs, work=work, seconds=arm.map(seconds))
 
