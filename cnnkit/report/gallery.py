@@ -25,7 +25,8 @@ right: [corrections.md](corrections.md). What changed since 0.1, and why: [what_
 LEADS = ("quickstart", "sharing", "lenet", "schedules", "search", "networks")
 COMPUTED = {
     "01_convolution": ("three-3x3-reach", "Three 3×3 kernels see 7×7 pixels, and reach {:.0f} of its 49 dimensions."),
-    "03_backprop": (
+    "03_backprop": ("sigmoid-slope", "Slopes multiply on the way back; a sigmoid passes on at most {:.2f} of one."),
+    "03b_training_by_hand": (
         "backpropagation-formulas",
         "{:.0f} of 5 gradients written by hand are autodiff's, to seven digits.",
     ),
