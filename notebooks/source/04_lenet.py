@@ -831,7 +831,7 @@ my_answers = {"parameters": None, "connections": None, "share": None}  # exercis
 def judge(answers):
     """Say of each number whether a network that sees all of S2 has it; of the share, whether S4's field is it."""
     extra = 25 * int((~c3.connections.astype(bool)).sum())
-    true = by_hand.loc["sum"] + [extra, extra * np.prod(table.loc["C3", "output_shape"][:2])]
+    true = dict(by_hand.loc["sum"] + [extra, extra * np.prod(table.loc["C3", "output_shape"][:2])])
     true["share"] = anatomy.receptive_field(old, "S4") ** 2 / 32**2
     for name, mine in answers.items():
         print(f"{name}:", "not filled in" if mine is None else "right" if mine == true[name] else "not yet")
