@@ -45,7 +45,6 @@ from sklearn.datasets import load_sample_image
 
 from cnnkit import from_scratch as fs
 from cnnkit.course import list_facts
-from cnnkit.evidence import fact
 from cnnkit.plots import draw_grid
 
 COLOURS = sns.color_palette("colorblind")
@@ -1309,17 +1308,7 @@ print(f"with ReLU, f(a + b) and f(a) + f(b) are up to {apart:.1f} apart")
 
 # %% tags=["hide-input"]
 LEDGER = {1, *range(14, 20), 23, 24, 30, 34}  # their numbers in results/claims.csv
-checked = [fact.check(one) for one in list_facts() if one.ledger in LEDGER]
-lines = [
-    {
-        "statement": row["text"],
-        "computed": plots.tell_effect(row),
-        "verdict": row["verdict"],
-        "under which condition": row["reason"] if row["verdict"] == "CONDITIONAL" else "",
-    }
-    for row in checked
-]
-say(plots.markdown_table(pd.DataFrame(lines)))
+tell_facts(one for one in list_facts() if one.ledger in LEDGER)
 print(f"the whole notebook took {time.process_time():.0f} seconds of a processor, imports included")
 
 # %% [markdown]

@@ -42,7 +42,6 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from cnnkit import from_scratch as fs
 from cnnkit.course import list_facts
 from cnnkit.course.backprop.facts import relative_error
-from cnnkit.evidence import fact
 from cnnkit.plots import draw_grid
 
 COLOURS = sns.color_palette("colorblind")
@@ -937,17 +936,7 @@ print(f"largest difference {folding:.1e} in float32; with a ReLU in between {np.
 
 # %% tags=["hide-input"]
 LEDGER = {20, *range(25, 29), 32, 33, 80}  # their numbers in results/claims.csv
-checked = [fact.check(one) for one in list_facts() if one.ledger in LEDGER]
-lines = [
-    {
-        "statement": row["text"],
-        "computed": plots.tell_effect(row),
-        "verdict": row["verdict"],
-        "under which condition": row["reason"] if row["verdict"] == "CONDITIONAL" else "",
-    }
-    for row in checked
-]
-say(plots.markdown_table(pd.DataFrame(lines)))
+tell_facts(one for one in list_facts() if one.ledger in LEDGER)
 print(f"the whole notebook took {time.process_time():.0f} seconds of a processor, imports included")
 
 # %% [markdown]

@@ -38,7 +38,6 @@ from scipy import stats
 from scipy.special import logsumexp, softmax
 
 from cnnkit.course.lenet import facts, lenet, remedies
-from cnnkit.evidence import fact
 from cnnkit.lab import recipes, store
 from cnnkit.models.lenet import scaled_tanh
 
@@ -785,9 +784,7 @@ tell(found["remedies"])
 # Sentences about LeNet-5 that need no run: each is counted in the networks themselves.
 
 # %% tags=["hide-input"]
-lines = [fact.check(one) for one in facts.FACTS if one.id != "lenet5-shapes"]
-told = [[line["text"], f"{line['effect']:,.0f} {line['unit']}", line["verdict"]] for line in lines]
-say(plots.markdown_table(pd.DataFrame(told, columns=["sentence", "counted", "verdict"])))
+tell_facts(one for one in facts.FACTS if one.id != "lenet5-shapes")
 
 # %% [markdown]
 # ## Limits

@@ -60,7 +60,7 @@ def networks(dataset, train_size, margin, lowest, highest):
 def answer(found):
     """Return what windows are worth because neighbouring pixels belong together."""
     effect = next(row["effect"] for row in found.verdicts() if row["id"] == "locality-cifar10")
-    return f"On CIFAR-10 windows buy {100 * effect:+.1f} points more on pixels in place than on shuffled ones."
+    return f"On CIFAR-10 windows buy {100 * effect:.1f} points more on pixels in place than on shuffled ones."
 
 
 MNIST = networks("mnist", 10_000, margin=0.002, lowest=-6, highest=1)

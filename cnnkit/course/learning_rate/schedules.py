@@ -34,7 +34,7 @@ def _decay_claim(schedule, words):
 
 
 def _trap_claim(id, better, worse, one, other):
-    source = "popular articles (high rates are said to fall into local minima); Smith 2018 for annealing"
+    source = "ours, after Smith et al. 2018" if better == BOTH else "popular articles"
     how = {"metric": "train_loss", "lower_is_better": True, "margin": 0.02, "ledger": 43}
     return Claim(id, f"{one} ends at a lower training loss than {other}.", better, worse, source, **how)
 

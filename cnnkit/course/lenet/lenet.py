@@ -41,7 +41,7 @@ def answer(found):
     """Return today's error beside the paper's."""
     error = 100 * (1 - found.table().set_index("network").loc["today", ["mean", "high", "low"]])
     told = "{:.2f}% ({:.2f} to {:.2f})".format(*error)
-    return f"LeNet-5 of today misreads {told} of MNIST's test digits; the paper printed {1 - PAPER_ACCURACY:.2%}."
+    return f"LeNet-5 of today misreads {told} of MNIST; the paper printed {1 - PAPER_ACCURACY:.2%}."
 
 
 EXPERIMENT = Experiment(
