@@ -429,7 +429,7 @@ say(f"**Which of AlexNet's ideas do our runs support?** {' '.join(told)}")
 # %% [markdown]
 # ## The same in small
 #
-# In `smoke` the three experiments also run here and now, on small digits, with two seeds and hardly any epochs. It
+# In `smoke` the three experiments also run here and now, on small digits, with one seed and hardly any epochs. It
 # shows that they run; it is too small to conclude from.
 
 # %%

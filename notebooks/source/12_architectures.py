@@ -339,7 +339,7 @@ else:
 # %% [markdown]
 # ## The same in small
 #
-# In `smoke` three of the experiments also run here and now, on small digits, with two seeds and one epoch. It shows
+# In `smoke` three of the experiments also run here and now, on small digits, with one seed and one epoch. It shows
 # that they run; it is too small to conclude from.
 
 # %%

@@ -71,7 +71,7 @@ EXPERIMENT = Experiment(
     name="ideas",
     question="Do response normalization and altered pictures improve a small network on CIFAR-10?",
     full=ideas,
-    smoke=ideas.small(rates=1, dataset="digits", train_size=500, batch_size=32, epochs=2),
+    smoke=ideas.small(rates=1, seeds=1, dataset="digits", train_size=500, batch_size=32, epochs=2),
     notebook="05_alexnet",
     answer=answer,
 )

@@ -77,7 +77,7 @@ EXPERIMENT = Experiment(
     name="layout",
     question="Do two towers, overlapping windows and dropout improve AlexNet's plan at CIFAR size?",
     full=layout,
-    smoke=layout.small(rates=1, dataset="digits", train_size=500, batch_size=32, epochs=1),
+    smoke=layout.small(rates=1, seeds=1, dataset="digits", train_size=500, batch_size=32, epochs=1),
     notebook="05_alexnet",
     answer=answer,
 )

@@ -159,7 +159,7 @@ EXPERIMENT = Experiment(
     name="ablations",
     question="What are width, depth, kernels, head, pooling, padding and resolution worth, one at a time?",
     full=PARTS,
-    smoke=head.small(rates=1, dataset="digits", train_size=500, batch_size=32, epochs=1),
+    smoke=head.small(rates=1, seeds=1, dataset="digits", train_size=500, batch_size=32, epochs=1),
     notebook="12_architectures",
     answer=answer,
 )

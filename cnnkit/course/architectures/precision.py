@@ -49,7 +49,9 @@ EXPERIMENT = Experiment(
     name="precision",
     question="Does a training in half precision end where one in float32 does?",
     full=precision,
-    smoke=precision.small(rates=1, dataset="digits", train_size=500, batch_size=32, epochs=1, augmentation=None),
+    smoke=precision.small(
+        rates=1, seeds=1, dataset="digits", train_size=500, batch_size=32, epochs=1, augmentation=None
+    ),
     notebook="12_architectures",
     answer=answer,
 )
