@@ -1,7 +1,7 @@
 """How big a step? Learning rates of three optimizers on two networks, a quarter and four times too much, batch sizes.
 
 Run:     python -m cnnkit sweep learning_rate --profile full
-Expect:  about 98% on MNIST from 10,000 images, about 60% on CIFAR-10 from 5,000; three hours of one core.
+Expect:  about 98% on MNIST from 10,000 images, about 57% on CIFAR-10 from 5,000; two hours of one core.
 Before:  0.1 compared rates a hundred times too small and too big, which can hardly fail, at constant rates and ended on
          a small last batch; its heat map compared equal epochs. Now a factor of four, full batches and equal steps.
          When 8 of 20 fresh runs on MNIST had collapsed at four times the best rate, a claim on collapse was added for
