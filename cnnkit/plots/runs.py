@@ -301,7 +301,8 @@ def _finish_lines(ax, metric, crosses, error=False):
     limits = scale.inverted().transform([low - room * (not worse_up), high + room * worse_up])
     ax.set_ylim(*limits, auto=None)  # not frozen: a panel that shares the axis is drawn later
     if error:  # low and high are decades
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low > 1.5 else FINE))
+        subs = (1, 2, 5) if high - low > 1.5 else FINE if high - low > 0.5 else range(1, 10)
+        ax.yaxis.set_major_locator(LogLocator(subs=subs))
         ax.yaxis.set_minor_formatter("")
     if style.is_accuracy(metric):  # the room of crosses may reach beyond what is possible, the figures need not
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}" if -1e-9 < share < 1 + 1e-9 else "")

@@ -32,7 +32,7 @@ from cnnkit.course.learning_rate import learning_rate
 from cnnkit.lab import recipes
 from cnnkit.lab.store import student_interval
 
-plt.rcParams["figure.dpi"] = 120
+plt.rcParams["figure.dpi"] = 90
 colours = sns.color_palette("colorblind")
 sweep, falling = findings("learning_rate"), findings("schedules")
 
