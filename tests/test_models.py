@@ -281,7 +281,7 @@ def test_a_network_larger_than_the_machine_is_refused_when_it_is_built_and_can_b
         ),
         ("vgg_small", {"pooling": "min"}, "pooling of vgg_small out of"),
         ("vgg_small", {"pool_size": 9}, "36 pixels a side for vgg_small .*pool3"),
-        ("vgg_small", {"padding": "valid"}, "44 pixels a side for vgg_small .*pool3"),
+        ("vgg_small", {"padding": "valid"}, "36 pixels a side for vgg_small .*pool3"),
         ("vgg_small", {"padding": "full"}, "padding of vgg_small out of"),
         ("conv_net", {"filters": [16]}, r"filters as two positive integers.*Received: filters=\[16\]"),
         ("local_net", {"filters": [5, 0.5]}, "filters as two positive integers"),
