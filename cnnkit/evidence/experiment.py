@@ -170,7 +170,7 @@ class Findings:
             sentences.append(
                 f"{told}; another test set would move each accuracy by a standard error of {' to '.join(ends)} points."
             )
-            if (block := plan.comparison.block) > 1:
+            if (block := plan.comparison.block) > 1 and self.profile == "full":
                 seeds = f"Fresh seeds{where} begin at {min(fresh['seed'])}"
                 sentences.append(f"{seeds}, block {block}: those before it had been seen when this was designed again.")
             if _levels(plan)["n"].between(2, BAND_RUNS - 1).any():
