@@ -33,18 +33,8 @@ from cnnkit.lab.training import train  # noqa: E402
 from cnnkit.models import create_model  # noqa: E402
 
 __all__ = ["PROFILE", "keras", "layers", "np", "pd", "plt", "sns", "anatomy", "data", "models", "plots"]
-__all__ += [
-    "load_dataset",
-    "create_model",
-    "RunConfig",
-    "train",
-    "findings",
-    "run_here",
-    "show",
-    "tell",
-    "say",
-    "tell_facts",
-]
+__all__ += ["load_dataset", "create_model", "RunConfig", "train", "findings", "run_here", "show", "tell"]
+__all__ += ["tell_facts", "say"]
 
 PROFILE = store.profile()
 _SAID = set()  # what a page has said of missing runs: it says it once
@@ -115,12 +105,9 @@ def tell_facts(facts):
     """Show what is said, what a computation finds, and the verdict, a line for each `Fact`."""
     lines = [fact.check(one) for one in facts]
     verdicts = [f"{line['verdict']}: {line['reason']}".removesuffix(": computed") for line in lines]
-    table = {
-        "sentence": [line["text"] for line in lines],
-        "computed": map(plots.tell_effect, lines),
-        "verdict": verdicts,
-    }
-    say(plots.markdown_table(pd.DataFrame(table)))
+    table = pd.DataFrame({"sentence": [line["text"] for line in lines], "verdict": verdicts})
+    table.insert(1, "computed", [plots.tell_effect(line) for line in lines])
+    say(plots.markdown_table(table))
 
 
 def _say_gap(found):

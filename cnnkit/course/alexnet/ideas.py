@@ -15,13 +15,13 @@ from cnnkit.lab.config import RunConfig
 WHERE = "(three convolutions, 10,000 CIFAR-10 images, one-cycle rate)"
 NETWORKS = {
     "plain": {},
-    "lrn, 1e-4": {"lrn": 1e-4},
-    "lrn, 0.02": {"lrn": 0.02},
-    "lrn, 0.4": {"lrn": 0.4},
+    "lrn 1e-4": {"lrn": 1e-4},
+    "lrn 0.02": {"lrn": 0.02},
+    "lrn 0.4": {"lrn": 0.4},
     "batch norm": {"batch_norm": True},
-    "batch norm + lrn, 0.4": {"batch_norm": True, "lrn": 0.4},
+    "batch norm + lrn 0.4": {"batch_norm": True, "lrn": 0.4},
 }
-ARMS = {name.replace(",", ""): {"model_args": args} for name, args in NETWORKS.items()}
+ARMS = {name: {"model_args": args} for name, args in NETWORKS.items()}
 ARMS["flip + shift"] = {"augmentation": "flip+shift"}
 
 

@@ -29,7 +29,7 @@ def _gap(id, ledger, text, narrow, wide, source):
 PAPER = "popular articles; Krizhevsky et al. 2012, sec. {}".format
 ARMS = {  # their parameters: 234,730; 148,195; 146,410; 234,730; 2,343,530 twice
     "one tower": {"head": "average"},
-    "one, narrower": {"head": "average", "width": 0.8},
+    "one narrower": {"head": "average", "width": 0.8},
     "two towers": {"head": "average", "towers": 2},
     "pooling 2×2": {"head": "average", "pool_size": 2},
     "dense": {"dropout_rate": 0.0},
@@ -46,7 +46,7 @@ layout = Comparison(
         epochs=20,
     ),
     by="layout",
-    arms={name.replace(",", ""): {"model_args": args} for name, args in ARMS.items()},
+    arms={name: {"model_args": args} for name, args in ARMS.items()},
     rates=tuple(0.005 * 2**k for k in range(5)),
     claims=(
         _claim("towers", 84, "Two towers classify better than one of equal parameters", "two towers", "one narrower",

@@ -125,7 +125,7 @@ def plot_pareto(found):
 
 
 def answer(found):
-    """Return the best network at equal multiply-adds."""
+    """Return the best network, at whichever budget."""
     best = found.table().sort_values("mean").iloc[-1]
     return f"{best['network']} is best, {best['mean']:.1%}, with {best['num_params']:,.0f} parameters."
 
