@@ -148,20 +148,28 @@ def test_losses_are_better_when_lower():
     assert line["verdict"] == "SUPPORTED" and line["effect"] == pytest.approx(0.2)
 
 
-def timed(better, worse, margin):
-    """The claim that a reaches a loss of 0.5 sooner; None never gets there in 20 epochs."""
+def timed(better, worse, margin, metric="epochs"):
+    """The claim that a reaches a loss of 0.5 sooner; None never gets there in 20 epochs. Steps: 10 and 40 an epoch."""
     table, lines = rows(0.9 + SPREAD[: len(better)], 0.9 - SPREAD[: len(worse)]), []
     for run_id, reached in zip(table["run_id"], [*better, *worse], strict=True):
         epochs = np.arange(1, 21)
         loss = np.where(epochs >= (reached or 99), 0.4, 1.0) + len(lines) * 1e-6
         lines.append(pd.DataFrame({"run_id": run_id, "epoch": epochs, "seconds": 1.0 * epochs, "val_loss": loss}))
-    claim = Claim("time", "…", "a", "b", "a paper", margin, metric="epochs", target=("val_loss", 0.5), ratio=True)
+    claim = Claim("time", "…", "a", "b", "a paper", margin, metric=metric, target=("val_loss", 0.5), ratio=True)
+    table = table.assign(train_size=1280, batch_size=np.where(table["arm"] == "a", 128, 32))
     return decide(claim, table, pd.concat(lines, ignore_index=True))
 
 
 def test_times_to_a_target_are_compared_as_ratios():
     line = timed([2, 2, 3, 2, 2], [8, 8, 12, 8, 9], margin=2.0)
     assert line["verdict"] == "SUPPORTED" and line["effect"] == pytest.approx(4.1, abs=0.1) and line["unit"] == "ratio"
+
+
+def test_a_large_batch_takes_few_steps_in_many_epochs():
+    epochs = timed([8, 8, 9, 8, 8], [4, 4, 4, 4, 5], margin=1.0)
+    steps = timed([8, 8, 9, 8, 8], [4, 4, 4, 4, 5], margin=1.0, metric="steps")
+    assert (epochs["verdict"], steps["verdict"]) == ("REFUTED", "SUPPORTED")
+    assert steps["effect"] == pytest.approx(4 * epochs["effect"])
 
 
 def test_a_run_that_never_gets_there_decides_on_one_side_only():
@@ -175,7 +183,7 @@ def test_a_run_that_never_gets_there_decides_on_one_side_only():
     "change, reason",
     [
         (lambda t: t.iloc[:-1], "not paired"),
-        (lambda t: t.iloc[:0], "being measured again"),
+        (lambda t: t.iloc[:0], "being measured"),
         (lambda t: t[t["seed"] == 101], "at least two"),
         (lambda t: t.assign(status=["failed"] + ["completed"] * (len(t) - 1)), "1 of 8 runs of a failed"),
         (lambda t: t.assign(run_id=[r.replace("b", "a") for r in t["run_id"]]), "same runs"),

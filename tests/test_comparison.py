@@ -68,6 +68,16 @@ def test_another_score_may_choose_the_rates():
     assert {choice["learning_rate"] for choice in chosen.choices.values()} == {0.02}
 
 
+def test_the_soonest_at_a_target_may_choose_the_rates():
+    def slower(config):
+        return row(config, noise=0) | {"val_accuracy": 0.93 - 0.01 * round(np.log2(config.learning_rate / 0.01))}
+
+    chosen, _ = trained(dataclasses.replace(NETWORKS, score=("val_accuracy", 0.93)), slower)
+    assert chosen.choices["mlp"]["learning_rate"] == 0.01  # at all others no run is ever there
+    lost, _ = trained(dataclasses.replace(NETWORKS, score=("val_accuracy", 0.99)), slower)
+    assert "never reached the target" in lost.undecided["mlp"] and not lost.choices
+
+
 def test_tuning_comes_first_then_fresh_seeds_then_twice_the_epochs():
     plan = NETWORKS.plan(EMPTY, EMPTY_LINES)
     assert len(plan.missing) == 2 * 5 * 3 and {c.seed for c in plan.missing} == {1, 2, 3}
@@ -99,7 +109,7 @@ def test_the_verdict_follows_from_the_rows():
 
 def test_before_its_rows_are_there_nothing_is_decided():
     (verdict,) = NETWORKS.plan(EMPTY, EMPTY_LINES).verdicts()
-    assert verdict["verdict"] == "INCONCLUSIVE" and "being measured again" in verdict["reason"] and "p" not in verdict
+    assert verdict["verdict"] == "INCONCLUSIVE" and "being measured" in verdict["reason"] and "p" not in verdict
 
 
 def test_seeds_are_planned_from_the_tuning_runs():
@@ -291,7 +301,7 @@ def test_below_five_seeds_an_arm_has_its_range_and_the_page_says_so(results_root
 
 
 def test_findings_hold_what_a_page_needs(found):
-    assert found.complete and found.experiment.read("full").gap().startswith("being measured again: 0 of at least 30")
+    assert found.complete and found.experiment.read("full").gap().startswith("being measured: 0 of at least 30")
     table = found.table()
     assert table["part"].tolist() == ["a", "a", "b", "b"] and table["network"].tolist() == ["mlp", "softmax"] * 2
     assert table["collapsed"].str.startswith("0 of ").all() and (table["low"] < table["mean"]).all()
@@ -341,7 +351,7 @@ def test_a_trial_of_three_training_seeds_waits_for_all_its_runs(results_root):
     trials.train("smoke", None, False)
     found = trials.read("smoke")
     assert found.missing == [runs[2].run_id] and set(found.configs) == {one.run_id for one in runs}
-    assert "being measured again" in found.answer() and len(found.runs) == 2 and len(found.history) == 6
+    assert "being measured" in found.answer() and len(found.runs) == 2 and len(found.history) == 6
     store.stage(row(runs[2]), lines([row(runs[2])]).drop(columns="run_id"), "tiny")
     store.rebuild("tiny")
     found = trials.read("smoke")

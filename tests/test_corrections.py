@@ -64,13 +64,13 @@ def test_a_name_that_is_no_line_is_named(table):
             {
                 "experiment": "x",
                 "effect": float("nan"),
-                "reason": "being measured again: 3 of at least 9 runs are here",
+                "reason": "being measured: 3 of at least 9 runs are here",
             },
-            "being measured again (`drop-settles`)",
+            "being measured (`drop-settles`)",
         ),
         (
-            {"experiment": "x", "reason": "being measured again: 3 of at least 9 runs are here"},
-            "being measured again (`drop-settles`)",
+            {"experiment": "x", "reason": "being measured: 3 of at least 9 runs are here"},
+            "being measured (`drop-settles`)",
         ),
         (
             {"experiment": "x", "effect": float("nan"), "verdict": "INCONCLUSIVE", "reason": "2 of 10 runs failed"},

@@ -23,6 +23,15 @@ def test_a_seed_decides_an_order_that_is_new_every_epoch():
     assert read != epochs(feeding.pipeline(feeding.Batches(X, Y, 4, seed=2)))
 
 
+def test_one_order_may_serve_all_epochs():
+    labels = np.eye(3)[Y.astype(int)]
+    orders = {how: feeding.Batches(X, labels, 4, seed=1, shuffle=how) for how in ("once", "never", "sorted")}
+    read = {how: epochs(feeding.pipeline(source)) for how, source in orders.items()}
+    assert all(first == second == third for first, second, third in read.values())
+    assert read["never"][0][0] == X.tolist() != read["once"][0][0] and sorted(read["once"][0][0]) == X.tolist()
+    assert read["sorted"][0][0] == sorted(X, key=lambda x: (x % 3, x))
+
+
 def test_without_a_seed_the_arrays_keep_their_order():
     source = feeding.Batches(X, Y, 4)
     assert [len(labels) for _, labels in feeding.pipeline(source)] == [4, 4, 2] and len(source) == 3

@@ -78,6 +78,7 @@ KEPT = {
     "another number of epochs": (SMALL, {"epochs": 1}),
     "raw pixels": (SMALL.replace(scaling="raw", learning_rate=1e-4), {}),
     "a last batch that is kept": (SMALL.replace(last_batch="keep"), {"train_size": 90}),
+    "another order": (SMALL, {"shuffle": "sorted"}),
     "early stopping": (SMALL.replace(early_stopping=1), {"early_stopping": 2}),
 }
 

@@ -97,7 +97,7 @@ def tell(found):
     _say_gap(found)
     if len(table := found.table()):
         say(plots.markdown_table(plots.readable(table)), *found.notes())
-        if rows := [row for row in found.verdicts() if not str(row.get("reason")).startswith("being measured again")]:
+        if rows := [row for row in found.verdicts() if not str(row.get("reason")).startswith("being measured")]:
             print("q is over these claims alone.\n" + plots.tell_verdicts(claims.as_table(rows), indent=""))
 
 

@@ -22,8 +22,8 @@ COLUMNS += ["reading", "p", "q", "flips", "looks", "collapsed", "needed", "condi
 class Claim:
     """A sentence that the arms of a comparison decide.
 
-    A `metric` is a column of `runs.csv`, or one of better and one of worse; `"epochs"` or `"seconds"` to a target; or
-    `"collapsed"`, where collapse is the claim.
+    A `metric` is a column of `runs.csv`, or one of better and one of worse; `"epochs"`, `"steps"` or `"seconds"` to a
+    target; or `"collapsed"`, where collapse is the claim.
     """
 
     id: str  # unique in the book, e.g. "momentum-accuracy"
@@ -62,14 +62,15 @@ def choose_rate(scores):
     the best worst seed; of equal ones the lowest. A rate whose run diverged or failed is never chosen.
 
     Args:
-        scores: DataFrame, a line a rate in rising order, a column a tuning seed; NaN where a run diverged or failed.
+        scores: DataFrame, a line a rate in rising order, a column a tuning seed; NaN where a run diverged,
+            failed or never got there.
     Returns:
         Dict: `learning_rate`, `tried` (how many), `at_edge` (Boolean: the best mean is at the edge of the grid) and
         `same_again`, the probability that the same rate would be chosen on other seeds (parametric bootstrap).
     """
     sound = scores.notna().all(axis=1)
     if not sound.any():
-        raise Undecided("at every learning rate a tuning run diverged or failed")
+        raise Undecided("at every learning rate a tuning run diverged, failed or never reached the target")
     values = scores.where(sound, -1e3).to_numpy()
     chosen, tried, at_edge = _choose(values), len(scores), values.mean(axis=1).argmax() in (0, len(scores) - 1)
     again = _share_of_choices(values, chosen)
@@ -168,7 +169,7 @@ def flip_signs(effects, margin):
 def _arms(claim, rows, history):
     """Return the fresh rows of every arm by seed, `collapsed` marked, having checked that they pair and differ."""
     if not len(rows):
-        raise Undecided("being measured again: its runs are not all there")
+        raise Undecided("being measured: its runs are not all there")
     rows = rows.assign(collapsed=find_collapsed(rows))
     arms = {name: rows[rows["arm"] == name].set_index("seed").sort_index() for name in claim.arms}
     better, worse = arms[claim.better], arms[claim.worse]
@@ -217,13 +218,22 @@ def _values(claim, arm, metric, history):
         if missing := arm[metric].isna().sum():
             raise Undecided(f"{metric} is missing of {missing} runs")
         return arm[metric], 0
-    column, level = claim.target
-    unit = {"epochs": "epoch", "seconds": "seconds"}[metric]
-    lines = history[history["run_id"].isin(arm["run_id"])]
-    reached = lines[lines[column] <= level if column.endswith("loss") else lines[column] >= level]
-    first = arm["run_id"].map(reached.groupby("run_id")[unit].min())
-    end = arm["run_id"].map(lines.groupby("run_id")[unit].max())
+    first = times_to(claim.target, arm, history, metric)
+    end = times_to(None, arm, history, metric)
     return first.fillna(end), int(first.isna().sum())
+
+
+def times_to(target, rows, history, unit="epochs"):
+    """Return for each run of `rows` its first `"epochs"`, `"steps"` or `"seconds"` at a target, NaN if it never was.
+
+    The target is that of a `Claim`; None stands for the end of a run.
+    """
+    if target is not None:
+        column, level = target
+        history = history[history[column] <= level if column.endswith("loss") else history[column] >= level]
+    ends = history.groupby("run_id")["seconds" if unit == "seconds" else "epoch"]
+    times = rows["run_id"].map(ends.min() if target is not None else ends.max())
+    return times * (rows["train_size"] // rows["batch_size"]) if unit == "steps" else times
 
 
 def _decide_effects(claim, effects, censored, images, looks):

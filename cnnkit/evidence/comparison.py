@@ -39,7 +39,7 @@ class Comparison:
     control: str | None = None  # the arm whose budget is checked, at twice the epochs; None for the first
     tuning_seeds: tuple = (1, 2, 3)  # three or more, that choose the rates
     tuned_with: dict = dataclasses.field(default_factory=dict)  # `RunConfig` fields
-    score: str = "val_score"  # the column whose highest values choose the rates
+    score: str | tuple = "val_score"  # whose highest values choose the rates; or a claim's target: the soonest there
     block: int = 1  # of fresh seeds: 1 for 101 to 150, ...; after a redesign that has seen its own, the next
     looks: int = 1  # 1 or 2
     seeds: int | None = None  # fresh ones; None plans them from the tuning runs
@@ -185,7 +185,9 @@ class Plan:
 
     def _choose(self):
         tuning = self.of_role("tuning")
-        scored = tuning[self.comparison.score].where(tuning["status"] == "completed")
+        score = self.comparison.score
+        scored = tuning[score] if isinstance(score, str) else -claims.times_to(score, tuning, self.history)
+        scored = scored.where(tuning["status"] == "completed")
         scores = tuning.assign(score=scored).set_index(["arm", "learning_rate", "seed"])["score"].unstack().sort_index()
         self.scores = {arm: scores.loc[arm] for arm in scores.index.unique("arm")}
         for arm in filter(self.comparison.rates_of, self.comparison.arms):

@@ -119,7 +119,7 @@ class Findings:
         costs = [known.get((config.model, config.epochs), np.nan) for config in self.missing]
         cost = f", about {np.nanmean(costs) * len(costs) / 60:.0f} core-minutes" if np.isfinite(costs).any() else ""
         here = len(self.configs) - len(self.missing)
-        return f"being measured again: {here} of at least {len(self.configs)} runs are here{cost}"
+        return f"being measured: {here} of at least {len(self.configs)} runs are here{cost}"
 
     def verdicts(self):
         """Return the raw verdicts on all claims, a list of dicts; `claims.as_table` makes them a table."""
@@ -194,7 +194,7 @@ class Findings:
             # In the order of their declaration, not of the alphabet.
             rows = plan.rows.assign(**{hue: pd.Categorical(plan.rows["arm"], list(plan.comparison.arms))})
             fresh = rows[rows["role"] == "fresh"]
-            if plan.choices:
+            if plan.choices and isinstance(plan.comparison.score, str):
                 chosen = {arm: choice["learning_rate"] for arm, choice in plan.choices.items()}
                 tuning = rows.query("role == 'tuning' and arm in @chosen")
                 how = {"y": plan.comparison.score, "chosen": chosen, "error": True}
@@ -214,7 +214,7 @@ class Findings:
         return drawn | (more(self) if more else {})
 
     def answer(self):
-        """Return the answer to the question in one sentence, or that it is being measured again."""
+        """Return the answer to the question in one sentence, or that it is being measured."""
         if not self.complete:
             return self.gap()
         if self.experiment.answer:
@@ -238,7 +238,7 @@ class TrialFindings(Findings):
             self.missing += sorted({*self.trials["run_id"], *self.configs} - {*self.runs["run_id"]})
 
     def gap(self):
-        return "being measured again: its trials are not all here"
+        return "being measured: its trials are not all here"
 
     def verdicts(self):
         return self.experiment.decide(self) if self.experiment.decide and self.complete else []

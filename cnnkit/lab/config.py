@@ -19,6 +19,7 @@ MOST = 2**31  # whole numbers stay below
 TINY, HUGE = float(np.finfo("float32").tiny), float(np.finfo("float32").max)
 NAMES = {"scaling": recipes.SCALINGS, "optimizer": recipes.OPTIMIZERS, "schedule": recipes.SCHEDULES}
 NAMES |= {"loss": recipes.LOSSES, "last_batch": ("drop", "keep"), "precision": ("float32", "mixed_bfloat16")}
+NAMES |= {"shuffle": ("each", "once", "never", "sorted")}
 VALUES = {
     **dict.fromkeys(("train_size", "early_stopping"), (lambda v: v is None or v >= 1, ">= 1, or None")),
     **dict.fromkeys(("batch_size", "epochs"), (lambda v: v >= 1, ">= 1")),
@@ -48,6 +49,7 @@ class RunConfig:
     schedule_args: dict = dataclasses.field(default_factory=dict)  # what its function takes after the steps
     batch_size: int = 32  # images an update
     last_batch: str = "drop"  # images that fill no batch wait for the next shuffle; `keep`: they take a full step
+    shuffle: str = "each"  # a new order every epoch; or one: drawn `once`, the data's (`never`), `sorted` by class
     epochs: int = 5  # passes over the training set
     loss: str = "crossentropy"  # of `recipes.LOSSES`
     augmentation: str | None = None  # names of `recipes.AUGMENTATIONS` joined by `+`

@@ -9,16 +9,19 @@ import numpy as np
 class Batches(keras.utils.PyDataset):
     """Batches of the arrays `x` and `y` in an order that is new every epoch and decided by the seed; None keeps theirs.
 
+    With a seed, `shuffle` may ask for less: an order drawn `"once"`, `"never"`, or `"sorted"` by class (one-hot `y`).
     Images that fill no batch are left out of an epoch, or with the last batch `"keep"` make a smaller one. With arrays,
     Keras 3.15 takes one order in all epochs: `set_random_seed` starts TensorFlow's shuffling from one state each time.
     """
 
-    def __init__(self, x, y, batch_size, seed=None, last_batch="keep"):
+    def __init__(self, x, y, batch_size, seed=None, last_batch="keep", shuffle="each"):
         super().__init__()
-        self.x, self.y, self.batch_size = x, y, batch_size
+        self.x, self.y, self.batch_size, self.shuffle = x, y, batch_size, shuffle
         self.steps = (math.ceil if last_batch == "keep" else math.floor)(len(x) / batch_size)
         self.numbers = None if seed is None else np.random.default_rng(seed)
-        self.order = np.arange(len(x))
+        self.order = np.argsort(y.argmax(axis=1), kind="stable") if shuffle == "sorted" else np.arange(len(x))
+        if shuffle == "once":
+            self.order = self.numbers.permutation(len(x))
         self.on_epoch_end()
 
     def __len__(self):
@@ -30,7 +33,7 @@ class Batches(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         """Draw the next epoch's order; Keras calls this."""
-        if self.numbers is not None:
+        if self.numbers is not None and self.shuffle == "each":
             self.order = self.numbers.permutation(len(self.x))
 
     def close(self):

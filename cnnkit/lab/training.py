@@ -26,7 +26,7 @@ STEPS_PER_CALL = 16  # so many batches a call of the traced step: the same bits,
 FEW_IMAGES = 5000  # on fewer, tracing such a call costs more than it saves
 COPIES = 3  # of the weights while a run trains: themselves, their gradients, and at least one more for the optimizer
 # Sizes and weights are arguments of a traced step, the digest stands for the model; all else is traced until disproved.
-UNTRACED = {"dataset", "train_size", "model", "model_args", "batch_size", "last_batch"}
+UNTRACED = {"dataset", "train_size", "model", "model_args", "batch_size", "last_batch", "shuffle"}
 UNTRACED |= {"epochs", "early_stopping", "log_training", "seed"}
 SCORES = ("loss", "accuracy")
 startup.import_keras()  # with its own conventions, whatever the user's are
@@ -60,7 +60,7 @@ def train(config, *, keep_traced=False, model_sha256=None, checkpoint=None):
     dataset = check(config)
     model_sha256 = model_sha256 or fingerprint(config)["model_sha256"]
     inputs, val = _inputs(dataset)
-    batches = Batches(*inputs["train"], config.batch_size, config.seed, config.last_batch)
+    batches = Batches(*inputs["train"], config.batch_size, config.seed, config.last_batch, config.shuffle)
     network, model, trained = _compiled(config, dataset, model_sha256, len(batches), keep_traced)
     log = RunLog()
     callbacks = [log, keras.callbacks.TerminateOnNaN()]

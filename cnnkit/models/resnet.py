@@ -91,18 +91,23 @@ def _block(x, filters, name, strides=1, bottleneck=False, shortcut="B"):
     return layers.Activation("relu", name=f"{name}_relu")(y)
 
 
-def _cifar(name, input_shape, num_classes, width):
+def _cifar(kind, depth, input_shape, num_classes, width):
     """Sec. 4.2: 6n + 2 layers, n blocks a stage of `width`, twice and four times as many filters."""
     x = pixels = keras.Input(input_shape, name="pixels")
     x = conv_unit(x, width, 3, "conv1", batch_norm=True)
-    kind, depth = name[:-2], int(name[-2:])
     for stage in range(3):
         for block in range(1, (depth - 2) // 6 + 1):
             strides = 2 if stage and block == 1 else 1
             shortcut = "A" if kind == "resnet" else None
             x = _block(x, width * 2**stage, f"conv{stage + 2}_{block}", strides, shortcut=shortcut)
     x = layers.GlobalAveragePooling2D(name="average")(x)
-    return keras.Model(pixels, classify(x, num_classes), name=name)
+    return keras.Model(pixels, classify(x, num_classes), name=f"{kind}{depth}")
+
+
+@register
+def resnet8(input_shape, num_classes, *, width=16):
+    """Build ResNet-8, one block a stage; see resnet20. 75,290 parameters on 32×32×3."""
+    return _cifar("resnet", 8, input_shape, num_classes, width)
 
 
 @register
@@ -111,34 +116,40 @@ def resnet20(input_shape, num_classes, *, width=16):
 
     Source: Sec. 4.2, shortcuts of option A. Departs: batch normalization forgets with 0.9.
     """
-    return _cifar("resnet20", input_shape, num_classes, width)
+    return _cifar("resnet", 20, input_shape, num_classes, width)
 
 
 @register
 def resnet32(input_shape, num_classes, *, width=16):
     """Build ResNet-32 for CIFAR-10; see resnet20. 464,154 parameters on 32×32×3."""
-    return _cifar("resnet32", input_shape, num_classes, width)
+    return _cifar("resnet", 32, input_shape, num_classes, width)
 
 
 @register
 def resnet56(input_shape, num_classes, *, width=16):
     """Build ResNet-56 for CIFAR-10; see resnet20. 853,018 parameters on 32×32×3."""
-    return _cifar("resnet56", input_shape, num_classes, width)
+    return _cifar("resnet", 56, input_shape, num_classes, width)
+
+
+@register
+def plain8(input_shape, num_classes, *, width=16):
+    """Build ResNet-8 without its shortcuts. 75,290 parameters on 32×32×3, as resnet8."""
+    return _cifar("plain", 8, input_shape, num_classes, width)
 
 
 @register
 def plain20(input_shape, num_classes, *, width=16):
     """Build ResNet-20 without its shortcuts. 269,722 parameters on 32×32×3, as resnet20."""
-    return _cifar("plain20", input_shape, num_classes, width)
+    return _cifar("plain", 20, input_shape, num_classes, width)
 
 
 @register
 def plain32(input_shape, num_classes, *, width=16):
     """Build ResNet-32 without its shortcuts. 464,154 parameters on 32×32×3, as resnet32."""
-    return _cifar("plain32", input_shape, num_classes, width)
+    return _cifar("plain", 32, input_shape, num_classes, width)
 
 
 @register
 def plain56(input_shape, num_classes, *, width=16):
     """Build ResNet-56 without its shortcuts. 853,018 parameters on 32×32×3, as resnet56."""
-    return _cifar("plain56", input_shape, num_classes, width)
+    return _cifar("plain", 56, input_shape, num_classes, width)

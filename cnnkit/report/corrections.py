@@ -11,7 +11,7 @@ import pandas as pd
 from cnnkit.plots import markdown_table, tell_effect
 
 HERE = Path(__file__).parent
-OPEN = "being measured again"
+OPEN = "being measured"
 
 
 def page(name, verdicts):
