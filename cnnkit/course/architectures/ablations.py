@@ -1,7 +1,7 @@
 """One choice at a time: width, depth, kernels, head, pooling, padding, resolution, and separable convolutions.
 
 Run:     python -m cnnkit sweep ablations --profile full
-Expect:  about 65% on 10,000 images of CIFAR-10 at half their resolution; five hours of one core.
+Expect:  about 60% on 5,000 images of CIFAR-10 at half their resolution; five hours of one core.
 
 The network is `vgg_small`, three blocks of two 3×3 convolutions, 16, 32 and 64 filters wide, with batch normalization.
 Pictures of 16×16 cost a quarter of whole ones; where the size of the last maps matters (kernels, head, padding,
@@ -13,7 +13,7 @@ from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
 HALVED, RATES = "halved:cifar10", tuple(0.0125 * 2**k for k in range(6))
-RECIPE = {"dataset": HALVED, "train_size": 10_000, "model": "vgg_small", "batch_size": 64, "epochs": 15}
+RECIPE = {"dataset": HALVED, "train_size": 5_000, "model": "vgg_small", "batch_size": 64, "epochs": 15}
 RECIPE |= {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle"}
 BASE, SHALLOW = {"filters": 16}, {"filters": 16, "depth": 1}
 GAP = ("test_accuracy", "train_accuracy")
@@ -32,7 +32,7 @@ def ablation(by, arms, *sentences, control, base=BASE, others=(), **fields):
         rates=RATES,
         claims=tuple(Claim(**{"source": "popular articles", "margin": 0.01} | claim) for claim in sentences),
         control=control,
-        tuned_with={"train_size": 5_000, "epochs": 8},
+        tuned_with={"train_size": 3_000, "epochs": 8},
     )
 
 
@@ -90,8 +90,8 @@ head = ablation(
 pace = ablation(
     "head",
     {"average": {}, "dense": {"head": "dense"}},
-    claim(63, "average-is-slower", "dense", "average", "The maps' means take more epochs to 60% than a dense layer.",
-          metric="epochs", target=("val_accuracy", 0.6), ratio=True, margin=1.0),
+    claim(63, "average-is-slower", "dense", "average", "The maps' means take more epochs to 50% than a dense layer.",
+          metric="epochs", target=("val_accuracy", 0.5), ratio=True, margin=1.0),
     control="average",
     dataset="cifar10",
     schedule="constant",
