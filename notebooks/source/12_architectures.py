@@ -330,8 +330,8 @@ else:
 #
 # - CIFAR size is not ImageNet size. Plans made for 224 pixels lose their first layers here, and with them what those
 #   were for; SqueezeNet and MobileNet were made for phones, not for pictures of 32 pixels.
-# - 5,000 or 10,000 pictures and 15 epochs: the dear networks are further from being trained out than the cheap ones. The
-#   check at twice the epochs says by how much, for one of them.
+# - 5,000 or 10,000 pictures and 15 epochs: the dear networks are further from being trained out than the cheap ones.
+#   The check at twice the epochs says by how much, for one of them.
 # - The ablations change one thing of one network. Width, depth and kernel interact; a choice that is worth nothing here
 #   may be worth something elsewhere.
 # - Seconds are of one core of one kind of processor; on a GPU the third panel looks different.
