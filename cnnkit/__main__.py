@@ -45,13 +45,36 @@ def models(args):
 
 
 def train(args):
-    from cnnkit.lab import sweeps
+    import pandas as pd
+
+    from cnnkit.lab import export, sweeps
     from cnnkit.lab.config import RunConfig
 
-    how = {"workers": args.workers or 1, "scheduler": args.scheduler, "refresh": args.refresh}
-    row = sweeps.run_all([RunConfig(**_settings(args.settings))], args.experiment, **how).iloc[0]
+    config, how = RunConfig(**_settings(args.settings)), {"scheduler": args.scheduler, "refresh": args.refresh}
+    if args.save:
+        row = pd.Series(export.train_and_save(config, args.experiment, args.save))
+    else:
+        row = sweeps.run_all([config], args.experiment, workers=args.workers or 1, **how).iloc[0]
     print(row.dropna().to_string())
     return int(row["status"] == "failed")
+
+
+def predict(args):
+    from cnnkit.lab import export, store
+
+    table = export.predict(args.model, args.pictures)
+    if args.out:
+        store.write_atomically(args.out, table.to_csv(index=False, lineterminator="\n"))
+    else:
+        print(table.to_string(index=False, float_format="{:.3f}".format))
+
+
+def evaluate(args):
+    from cnnkit.lab import export
+
+    table = export.evaluate(args.model, args.dataset)
+    right, count = sum(table.at[name, name] for name in table.index), table.to_numpy().sum()
+    print(table.to_string(), f"{right} of {count} right ({right / count:.1%})", sep="\n")
 
 
 def sweep(args):
@@ -142,6 +165,14 @@ def _parser():
     sub = command("train", train, "train one run and keep its row", distributed, profiled)
     sub.add_argument("settings", nargs="*", metavar="FIELD=VALUE", help="fields of RunConfig, e.g. learning_rate=0.05")
     sub.add_argument("--experiment", default="scratch", help="whose tables keep the row (default: scratch)")
+    sub.add_argument("--save", metavar="FILE.keras", help="train here, and write the network to this file, too")
+    sub = command("predict", predict, "what a saved network sees in pictures")
+    sub.add_argument("model", metavar="FILE.keras", help="written by `train ... --save`")
+    sub.add_argument("pictures", nargs="+", metavar="PICTURE", help="files, or folders of them")
+    sub.add_argument("--out", metavar="FILE.csv", help="write the table there instead of printing it")
+    sub = command("evaluate", evaluate, "a saved network's confusion matrix on the test images of a data set")
+    sub.add_argument("model", metavar="FILE.keras", help="written by `train ... --save`")
+    sub.add_argument("dataset", metavar="NAME", help="a data set, e.g. folder:PATH")
     sub = command("sweep", sweep, "run experiments: what the tables lack is trained", distributed, profiled)
     sub.add_argument("names", nargs="*", metavar="EXPERIMENT", help="default: all")
     sub = command("search", sweep, "random, Bayesian and Hyperband search over one space", distributed, profiled)

@@ -10,6 +10,7 @@ import keras
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from PIL import Image
 
 import cnnkit
 from cnnkit import plots
@@ -17,7 +18,7 @@ from cnnkit.__main__ import _settings, main
 from cnnkit.lab import store, sweeps, training
 from cnnkit.lab.config import RunConfig
 
-COMMANDS = "doctor datasets models train sweep search results claims verify why notebooks"
+COMMANDS = "doctor datasets models train predict evaluate sweep search results claims verify why notebooks"
 
 
 def refused(capsys, *words):
@@ -220,3 +221,18 @@ def test_why_says_where_a_figure_came_from(capsys, tmp_path):
     assert main(["why", str(tmp_path / "figure.png")]) == 0
     said = capsys.readouterr().out
     assert "experiment: try\n" in said and "runs: 2\n" in said and "commit: 0123456789\n" in said
+
+
+def test_a_trained_network_is_saved_judged_and_asked(tmp_path, monkeypatch, capsys):
+    Image.new("RGB", (90, 40), "white").save(tmp_path / "new.png")
+    words = ["dataset=shapes", "model=softmax", "train_size=200", "epochs=1", "--save", "net.keras"]
+    environment = os.environ | {"CNNKIT_RESULTS_DIR": str(tmp_path), "CNNKIT_PROFILE": "smoke"}
+    command = [sys.executable, "-m", "cnnkit", "train", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    monkeypatch.chdir(tmp_path)
+    assert len(store.read_runs("scratch", tmp_path / "smoke")) == 1 and "test_accuracy" in done.stdout
+    assert main(["predict", "net.keras", "new.png", "--out", "predictions.csv"]) == 0
+    table = pd.read_csv("predictions.csv")
+    assert table["file"].tolist() == ["new.png"] and 0.1 <= table["probability"][0] <= 1
+    assert main(["evaluate", "net.keras", "shapes"]) == 0
+    assert "of 1000 right" in capsys.readouterr().out

@@ -127,7 +127,7 @@ def _read(root, size, on_error, files, aside):
     parts, labels, left_out = [], [], list(aside)
     for part, class_name, path, *_ in files:
         try:
-            images[len(labels)] = _picture(path, size)
+            images[len(labels)] = read_picture(path, (size, size))
             parts.append(part)
             labels.append(class_names.index(class_name))
         except Exception as error:  # a damaged file can make a decoder raise anything
@@ -153,8 +153,8 @@ def _read(root, size, on_error, files, aside):
     return Source(*arrays, class_names, origin, num_val=int((parts == "val").sum()), left_out=tuple(left_out))
 
 
-def _picture(path, size):
-    """Return one picture as uint8 `(size, size, 3)`."""
+def read_picture(path, size, mode="RGB"):
+    """Return one picture as uint8 `(height, width, 3)`, or `(height, width)` in mode "L"; `size` is (width, height)."""
     with warnings.catch_warnings():
         # Pillow knows the size from the header: a picture that claims gigapixels is refused before one is decoded.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -165,4 +165,4 @@ def _picture(path, size):
             if image.has_transparency_data:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+            return np.asarray(image.convert(mode).resize(size, Image.Resampling.BILINEAR))
