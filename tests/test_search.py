@@ -1,6 +1,7 @@
 """Search: the same proposals whatever happens in between, every trial a line, and bad input refused before training."""
 
 import itertools
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,10 +11,11 @@ import pandas as pd
 import pytest
 
 from cnnkit import course
+from cnnkit.__main__ import _settings
 from cnnkit.evidence.experiment import run_experiment
 from cnnkit.lab import search, store, sweeps
 from cnnkit.lab.config import RunConfig
-from cnnkit.lab.search import ALGORITHMS, Range, run_search
+from cnnkit.lab.search import ALGORITHMS, Range, read_space, run_search, tell_command
 
 BASE = RunConfig(model="softmax", train_size=100, epochs=3)
 SPACE = {"learning_rate": Range(0.001, 10.0, log=True), "batch_size": [16, 32, 64]}
@@ -307,3 +309,24 @@ def test_the_experiment_is_read_from_its_tables(stored, results_root, monkeypatc
     path = results_root / "search" / "runs.csv"
     pd.read_csv(path, dtype={"run_id": str}).iloc[1:].to_csv(path, index=False)
     assert not experiment.read("smoke").complete
+
+
+def test_words_become_a_space_and_what_is_fixed():
+    words = {"learning_rate": "1e-3..1", "batch_size": (16, 32), "augmentation": "None,flip", "epochs": 7}
+    space, base = read_space(words | {"optimizer_args.momentum": "0..0.9", "dataset": "shapes"})
+    assert space["learning_rate"] == Range(0.001, 1.0, log=True)
+    assert space["optimizer_args.momentum"] == Range(0, 0.9)
+    assert space["batch_size"] == [16, 32] and space["augmentation"] == [None, "flip"]
+    assert base == RunConfig(dataset="shapes", epochs=7)
+
+
+@pytest.mark.parametrize("text", ["1..0.1", "a..b", "0.1..", "1..1"])
+def test_a_range_in_words_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match="Expected (numbers low < high|learning_rate from a number to a number)"):
+        read_space({"learning_rate": text})
+
+
+def test_the_command_of_the_winner_makes_its_run():
+    config = BASE.replace(dataset="folder:my photos?size=96", optimizer_args={"momentum": 0.9}, augmentation="flip")
+    *_, save, name = words = shlex.split(tell_command(config))
+    assert (save, name) == ("--save", "best.keras") and RunConfig(**_settings(words[4:-2])) == config

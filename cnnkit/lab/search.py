@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import random
+import shlex
 import tempfile
 import warnings
 
@@ -99,6 +100,38 @@ def run_search(space, algorithm, budget, *, experiment, base, seed, seeds=(), **
     return table.assign(best=best, repeated=table["run_id"].duplicated(), status=table.pop("status"))
 
 
+def read_space(settings):
+    """Return a space and a base `RunConfig` from a dict of settings as the command line has them.
+
+    A tuple, or a text with commas, is a list of choices; `"1e-3..1"` a `Range`, logarithmic where it spans a decade;
+    all else is fixed. A ValueError for a range that is none.
+    """
+    space, fixed = {}, {}
+    for name, value in settings.items():
+        text = isinstance(value, str) and name not in FIXED
+        if text and ".." in value:
+            try:
+                low, high = (int(end) if end.strip("+-").isdigit() else float(end) for end in value.split(".."))
+            except ValueError:
+                _expect(False, f"{name} from a number to a number, e.g. {name}=1e-3..1", value)
+            space[name] = Range(low, high, log=0 < 10 * low <= high)
+        elif isinstance(value, tuple):
+            space[name] = [*value]
+        elif text and "," in value:
+            space[name] = [None if choice == "None" else choice for choice in value.split(",")]
+        else:
+            fixed[name] = value
+    return space, _with(RunConfig(), fixed)
+
+
+def tell_command(config):
+    """Return the command that trains a `RunConfig` and saves its network: fields at their defaults are left out."""
+    defaults = dataclasses.asdict(RunConfig())
+    changed = {name: value for name, value in dataclasses.asdict(config).items() if value != defaults[name]}
+    words = (f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changed.items())
+    return shlex.join(["python", "-m", "cnnkit", "train", *words, "--save", "best.keras"])
+
+
 def _make_oracle(space, algorithm, budget, base, seed, folder):
     hyperparameters = HyperParameters()
     for name, values in space.items():
@@ -167,7 +200,7 @@ def _check_arguments(algorithm, budget, base, seed, seeds):
 
 def _check_space(space, base):
     """Raise a ValueError unless every two values of the space make a `RunConfig` that fits its data."""
-    form = "a space as a dict of RunConfig field to Range or list of choices"
+    form = "a space as a dict of RunConfig field to Range or list of choices (in words: learning_rate=1e-3..1)"
     _expect(isinstance(space, dict) and space, form, space)
     kinds = {name: str(kind) for name, kind in RunConfig.__annotations__.items() if name not in FIXED}
     for name, values in space.items():

@@ -8,10 +8,8 @@ Before:  0.1 gave the oracles of all three algorithms one seed, so that they sha
          of one training seed: that is a maximum over noise, not the quality of a setting.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 
 from cnnkit import plots
 from cnnkit.evidence.experiment import Trials
@@ -51,37 +49,11 @@ def best_so_far(trials):
     return best.unstack().rename("val_score").reset_index().dropna()
 
 
-def plot_settings(trials):
-    """Draw the validation score of every whole trial against each hyperparameter, a row of panels an algorithm."""
-    whole = trials[trials["epochs"] == trials["epochs"].max()].drop_duplicates(["algorithm", "run_id"])
-    lost, epochs = whole["score"].isna().sum(), whole["epochs"].max()
-    names, size = sorted(ALGORITHMS), {"figsize": (12, 2.3 * len(ALGORITHMS) + 0.6), "layout": "constrained"}
-    figure, axes = plt.subplots(len(names), len(SPACE), sharex="col", sharey=True, **size)
-    for row, algorithm, colour in zip(axes, names, sns.color_palette("colorblind"), strict=False):
-        look = {"data": whole[whole["algorithm"] == algorithm].assign(score=100 * whole["score"]), "y": "score"}
-        look |= {"color": colour, "alpha": 0.7, "linewidth": 0}
-        for ax, (name, values) in zip(row, SPACE.items(), strict=True):
-            if isinstance(values, Range):
-                sns.scatterplot(x=name, ax=ax, **look)
-                ax.set_xscale("log" if values.log else "linear")
-            else:  # jitter would be drawn anew in every figure
-                sns.stripplot(x=name, ax=ax, order=values, jitter=False, **look)
-            ax.set(xlabel=name.split(".")[-1].replace("_", " ").capitalize(), ylabel="")
-            ax.grid(axis="y", color="0.92")
-            ax.set_axisbelow(True)
-        row[0].set_title(algorithm, loc="left", fontsize="medium")
-    sns.despine(figure)
-    figure.supylabel("Validation score (%)", fontsize="medium")
-    words = f"{len(whole)} trials of {epochs} epochs; {lost} of them diverged or failed, and are not drawn"
-    figure.suptitle(words, fontsize=8, color="0.35")
-    return figure
-
-
 def draw(found):
     """Return the best score found against the epochs spent, and where in the space it lies."""
     best = plots.plot_sweep(best_so_far(found.trials), x="epochs", y="val_score", hue="algorithm", log_x=False)
     best.set(xlabel="Epochs spent by the search", ylabel="Best validation score so far (%)")
-    return {"best_so_far": best, "settings": plot_settings(found.trials)}
+    return {"best_so_far": best, "settings": plots.plot_trials(found.trials, list(SPACE))}
 
 
 def tabulate(found):
