@@ -40,6 +40,7 @@ DEFAULTS = {
     "loss": "crossentropy",
     "augmentation": None,
     "label_smoothing": 0.0,
+    "regularization": {},
     "ema": None,
     "early_stopping": None,
     "log_training": False,
@@ -61,8 +62,9 @@ EVERYTHING = {
     "last_batch": "keep",
     "shuffle": "once",
     "epochs": 2,
-    "augmentation": "flip+shift",
+    "augmentation": "flip+mixup",
     "label_smoothing": 0.1,
+    "regularization": {"l1": 1e-5, "l2": 1e-4, "max_norm": 3},
     "ema": 0.9,
     "early_stopping": 3,
     "log_training": True,
@@ -97,6 +99,8 @@ def refuse(pattern, **fields):
         ("augmentation", "", recipes.AUGMENTATIONS),
         ("precision", "float16", ["float32", "mixed_bfloat16"]),
         ("model_args", {"width": 3}, []),
+        ("regularization", {"l3": 0.1}, ["l1", "l2", "max_norm"]),
+        ("regularization", {"max_norm": 0}, ["> 0"]),
         ("optimizer_args", {"momentom": 0.9}, ["momentum", "nesterov"]),
         ("optimizer_args", {"learning_rate": 0.9}, ["momentum", "nesterov"]),
         ("schedule_args", {"end": 0.1}, ["none"]),
@@ -205,7 +209,8 @@ def test_a_gradient_is_clipped_in_one_way():
 
 
 def test_smoothed_labels_need_probabilities():
-    refuse("0 but for the loss crossentropy", loss="hinge", label_smoothing=0.1)
+    refuse("for the loss crossentropy alone", loss="hinge", label_smoothing=0.1)
+    refuse("for the loss crossentropy alone", loss="hinge", augmentation="flip+cutmix")
 
 
 def test_a_batch_larger_than_the_set_is_refused():
@@ -226,7 +231,7 @@ def test_a_model_that_does_not_fit_the_images_is_refused():
 
 
 def test_defaults_never_change():
-    assert RunConfig().to_row() == {k: "{}" if k.endswith("_args") else v for k, v in DEFAULTS.items()}
+    assert RunConfig().to_row() == {k: "{}" if v == {} else v for k, v in DEFAULTS.items()}
 
 
 @pytest.mark.parametrize("run_id, fields", PINNED.items())

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.lab import feeding, training
+from cnnkit.lab import feeding, recipes, training
 from cnnkit.lab.config import RunConfig
 
 X, Y = np.arange(10, dtype="float32"), np.arange(10, dtype="float32") % 3
@@ -55,3 +55,19 @@ def test_another_backend_gets_the_batches_themselves(monkeypatch):
     source = feeding.Batches(X, Y, 4, seed=1)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     assert feeding.pipeline(source) is source
+
+
+@pytest.mark.parametrize("mix", recipes.MIXINGS.values(), ids=recipes.MIXINGS)
+def test_mixed_labels_count_what_is_seen(mix):
+    labels = np.eye(4)[np.arange(32) % 4].astype("float32")
+    pictures = np.broadcast_to(labels[:, None, None], (32, 9, 7, 4)).astype("float32")  # a channel a class
+    source = feeding.Batches(pictures, labels, 16, seed=1, mixings=[mix])
+    batches = [source[index] for index in range(2)]
+    for x, y in batches:
+        assert x.dtype == y.dtype == np.float32
+        np.testing.assert_allclose(x.mean(axis=(1, 2)), y, atol=1e-5)
+        assert (y.max(axis=1) < 1).any()
+    again = feeding.Batches(pictures, labels, 16, seed=1, mixings=[mix])
+    np.testing.assert_array_equal(again[1][0], batches[1][0])
+    source.on_epoch_end()
+    assert not np.array_equal(source[1][0], batches[1][0])

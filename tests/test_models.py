@@ -29,6 +29,7 @@ PUBLISHED = {
     "conv_net": ((32, 32, 3), 10, 98_691),
     "googlenet": ((224, 224, 3), 1000, 6_998_552),
     "inception_small": ((32, 32, 3), 10, 305_502),
+    "keras_cifar": ((32, 32, 3), 10, 1_250_858),
     "keras_mnist": ((28, 28, 1), 10, 34_826),
     "lenet5": ((32, 32, 1), 10, 60_000),
     "lenet5_modern": ((32, 32, 1), 10, 61_706),
@@ -54,7 +55,15 @@ PUBLISHED = {
     "vgg19": ((224, 224, 3), 1000, 143_667_240),
     "vgg_small": ((32, 32, 3), 10, 288_746),
 }
-SMALLEST = {"alexnet": 67, "caffe_quick": 8, "conv_net": 9, "keras_mnist": 10, "lenet5": 28, "lenet5_modern": 28}
+SMALLEST = {
+    "alexnet": 67,
+    "caffe_quick": 8,
+    "conv_net": 9,
+    "keras_cifar": 10,
+    "keras_mnist": 10,
+    "lenet5": 28,
+    "lenet5_modern": 28,
+}
 SMALLEST |= {"local_net": 9, "squeezenet": 35, "vgg16": 32, "vgg19": 32, "vgg_small": 8}
 # Where networks for ImageNet are built with their weights: as small as they work, or 32 pixels.
 BUILT = {name: (shape, classes) for name, (shape, classes, _) in PUBLISHED.items()}

@@ -78,6 +78,8 @@ KEPT = {
     "another number of epochs": (SMALL, {"epochs": 1}),
     "raw pixels": (SMALL.replace(scaling="raw", learning_rate=1e-4), {}),
     "a last batch that is kept": (SMALL.replace(last_batch="keep"), {"train_size": 90}),
+    "mixed labels": (SMALL.replace(augmentation="mixup+cutmix+cutout"), {}),
+    "penalties": (SMALL.replace(regularization={"l1": 1e-4, "l2": 1e-3, "max_norm": 1.0}), {}),
     "another order": (SMALL, {"shuffle": "sorted"}),
     "early stopping": (SMALL.replace(early_stopping=1), {"early_stopping": 2}),
 }
@@ -99,6 +101,7 @@ def test_a_kept_models_run_equals_a_fresh_one_bit_for_bit(before, changes):
         {"optimizer_args": {"momentum": 0.5}},
         {"augmentation": "flip"},
         {"label_smoothing": 0.1},
+        {"regularization": {"l2": 0.01}},
         {"ema": 0.5},
         {"precision": "mixed_bfloat16"},
         {"loss": "hinge"},
@@ -426,3 +429,24 @@ def test_arrays_replaced_on_disk_are_read_anew(tmp_path, monkeypatch):
         np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images[:50], y_test=labels[:50])
         digests.append(training.fingerprint(SMALL.replace(dataset="mnist"))["data_sha256"])
     assert digests[0] != digests[1]
+
+
+def kernels(**regularization):
+    network = training.train(SMALL.replace(regularization=regularization, epochs=3)).network
+    return [weight.numpy() for weight in network.trainable_variables if len(weight.shape) > 1]
+
+
+def test_penalties_make_kernels_smaller():
+    free, l1, l2 = (np.concatenate([k.ravel() for k in kernels(**how)]) for how in ({}, {"l1": 0.1}, {"l2": 1.0}))
+    assert np.square(l2).sum() < np.square(free).sum() / 2 and np.abs(l1).sum() < np.abs(free).sum() / 2
+
+
+def test_no_unit_s_weights_are_longer_than_max_norm():
+    lengths = [np.sqrt(np.square(k).sum(axis=tuple(range(k.ndim - 1)))).max() for k in kernels(max_norm=0.5)]
+    assert max(lengths) == pytest.approx(0.5, rel=1e-4)
+    assert max(np.linalg.norm(k, axis=0).max() for k in kernels()) > 0.6
+
+
+def test_a_penalty_is_no_part_of_the_evaluated_losses():
+    run = training.train(SMALL.replace(regularization={"l2": 0.1}, epochs=1))
+    assert run.row["val_loss"] < run.history["val_loss"].iloc[-1] - 0.1

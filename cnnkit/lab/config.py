@@ -52,8 +52,9 @@ class RunConfig:
     shuffle: str = "each"  # a new order every epoch; or one: drawn `once`, the data's (`never`), `sorted` by class
     epochs: int = 5  # passes over the training set
     loss: str = "crossentropy"  # of `recipes.LOSSES`
-    augmentation: str | None = None  # names of `recipes.AUGMENTATIONS` joined by `+`
+    augmentation: str | None = None  # names of `recipes.AUGMENTATIONS` and `MIXINGS` joined by `+`
     label_smoothing: float = 0.0  # share of the label spread over all classes, in [0, 1)
+    regularization: dict = dataclasses.field(default_factory=dict)  # of kernels: `recipes.REGULARIZATION`
     ema: float | None = None  # momentum in (0, 1) of the moving average of weights (no statistics) that is evaluated
     early_stopping: int | None = None  # epochs without a better `val_loss`: then stop and restore the best weights
     log_training: bool = False  # whether the history has training loss and accuracy as evaluated after every epoch
@@ -75,10 +76,11 @@ class RunConfig:
         for name, table in NAMES.items():
             recipes.check_name(name, getattr(self, name), table)
         for name in self.augmentation.split("+") if self.augmentation is not None else ():
-            recipes.check_name("augmentation", name, recipes.AUGMENTATIONS)
-        if self.label_smoothing and self.loss != "crossentropy":
-            received = f"label_smoothing={self.label_smoothing}, loss={self.loss}"
-            raise ValueError(f"Expected label_smoothing to be 0 but for the loss crossentropy. Received: {received}.")
+            recipes.check_name("augmentation", name, recipes.AUGMENTATIONS | recipes.MIXINGS)
+        if self.loss != "crossentropy" and (self.label_smoothing or recipes.mixings(self)):
+            received = f"label_smoothing={self.label_smoothing}, augmentation={self.augmentation}, loss={self.loss}"
+            expected = "Expected labels that are smoothed or mixed (mixup, cutmix) for the loss crossentropy alone"
+            raise ValueError(f"{expected}. Received: {received}.")
         data.check_name(self.dataset)
         models.check_args(self.model, self.model_args)
         recipes.check_args(self)
@@ -106,9 +108,9 @@ class RunConfig:
     @classmethod
     def from_row(cls, row):
         """Return the config that a row of `runs.csv` (a mapping) was made from."""
-        fields = {field.name: row[field.name] for field in dataclasses.fields(cls) if field.name in row}
-        known = {name: value for name, value in fields.items() if not pd.isna(value)}  # a younger field has its default
-        return cls(**{k: json.loads(v) if k.endswith("_args") else v for k, v in known.items()})
+        known = [field for field in dataclasses.fields(cls) if field.name in row and not pd.isna(row[field.name])]
+        texts = {field.name: row[field.name] for field in known}  # a younger field has its default
+        return cls(**texts | {field.name: json.loads(texts[field.name]) for field in known if field.type is dict})
 
 
 @functools.cache

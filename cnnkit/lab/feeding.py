@@ -9,14 +9,16 @@ import numpy as np
 class Batches(keras.utils.PyDataset):
     """Batches of the arrays `x` and `y` in an order that is new every epoch and decided by the seed; None keeps theirs.
 
-    With a seed, `shuffle` may ask for less: an order drawn `"once"`, `"never"`, or `"sorted"` by class (one-hot `y`).
+    With a seed, `shuffle` may ask for less: an order drawn `"once"`, `"never"`, or `"sorted"` by class (one-hot `y`);
+    and each of `mixings`, functions of a NumPy Generator and a batch, changes every batch.
     Images that fill no batch are left out of an epoch, or with the last batch `"keep"` make a smaller one. With arrays,
     Keras 3.15 takes one order in all epochs: `set_random_seed` starts TensorFlow's shuffling from one state each time.
     """
 
-    def __init__(self, x, y, batch_size, seed=None, last_batch="keep", shuffle="each"):
+    def __init__(self, x, y, batch_size, seed=None, last_batch="keep", shuffle="each", mixings=()):
         super().__init__()
         self.x, self.y, self.batch_size, self.shuffle = x, y, batch_size, shuffle
+        self.seed, self.mixings, self.epoch = seed, mixings, 0
         self.steps = (math.ceil if last_batch == "keep" else math.floor)(len(x) / batch_size)
         self.numbers = None if seed is None else np.random.default_rng(seed)
         self.order = np.argsort(y.argmax(axis=1), kind="stable") if shuffle == "sorted" else np.arange(len(x))
@@ -29,10 +31,14 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.x[chosen], self.y[chosen]
+        batch = self.x[chosen], self.y[chosen]
+        for place, mix in enumerate(self.mixings):
+            batch = mix(np.random.default_rng([self.seed, self.epoch, index, place]), *batch)
+        return batch
 
     def on_epoch_end(self):
         """Draw the next epoch's order; Keras calls this."""
+        self.epoch += 1
         if self.numbers is not None and self.shuffle == "each":
             self.order = self.numbers.permutation(len(self.x))
 

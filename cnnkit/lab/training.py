@@ -60,7 +60,8 @@ def train(config, *, keep_traced=False, model_sha256=None, checkpoint=None):
     dataset = check(config)
     model_sha256 = model_sha256 or fingerprint(config)["model_sha256"]
     inputs, val = _inputs(dataset)
-    batches = Batches(*inputs["train"], config.batch_size, config.seed, config.last_batch, config.shuffle)
+    how = config.batch_size, config.seed, config.last_batch, config.shuffle, recipes.mixings(config)
+    batches = Batches(*inputs["train"], *how)
     network, model, trained = _compiled(config, dataset, model_sha256, len(batches), keep_traced)
     log = RunLog()
     callbacks = [log, keras.callbacks.TerminateOnNaN()]
@@ -217,12 +218,14 @@ def _assembled(config, dataset):
     """Return the network as its builder wrote it, behind its scaling, and behind augmentation and scaling."""
     with building(config.precision, config.seed):
         network = models.create_model(config.model, dataset.input_shape, dataset.num_classes, **config.model_args)
+        recipes.regularize(network, **config.regularization)
         scaling = recipes.make_scaling(config.scaling, *dataset.channel_statistics())
         pictures = keras.Input(dataset.input_shape, name="pictures")
         model = network if scaling is None else keras.Model(pictures, network(scaling(pictures)))
-        if config.augmentation is None:
+        names = [name for name in (config.augmentation or "").split("+") if name in recipes.AUGMENTATIONS]
+        if not names:
             return network, model, model
-        augmentation = keras.Sequential([recipes.AUGMENTATIONS[name]() for name in config.augmentation.split("+")])
+        augmentation = keras.Sequential([recipes.AUGMENTATIONS[name]() for name in names])
         return network, model, keras.Model(pictures, model(augmentation(pictures)))
 
 
