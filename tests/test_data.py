@@ -222,6 +222,17 @@ def test_halved_pictures_have_the_means_of_four_pixels(photos):
         load_dataset(f"halved:folder:{photos}?size=9")
 
 
+def test_relabelled_pictures_are_the_same_and_their_training_labels_follow_no_rule():
+    plain, dealt = (load_dataset(name) for name in ("digits", "relabelled:digits"))
+    pools = [np.concatenate([each.x_train, each.x_val]).reshape(-1, 14 * 14 * 4) for each in (plain, dealt)]
+    labels = [np.concatenate([each.y_train, each.y_val]) for each in (plain, dealt)]
+    order = [np.lexsort(pool.T) for pool in pools]
+    assert np.array_equal(pools[0][order[0]], pools[1][order[1]])
+    assert np.array_equal(*map(np.bincount, labels))
+    assert 0.05 < np.mean(labels[0][order[0]] == labels[1][order[1]]) < 0.16
+    assert np.array_equal(plain.y_test, dealt.y_test) and "dealt out anew" in dealt.source
+
+
 def test_importing_the_package_loads_neither_keras_nor_tensorflow():
     code = "import sys, cnnkit.data; print({'keras', 'tensorflow'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -5,6 +5,7 @@ mnist, fashion_mnist, cifar10, cifar100   `<name>.npz` in the data directory, el
 folder:PATH                               your own pictures, see `cnnkit.data.folder`
 permuted:NAME                             any of these with its pixels at other places, the same for every image
 halved:NAME                               any of these at half its width and height
+relabelled:NAME                           any of these, the labels of its training pool dealt out anew: there is no rule
 """
 
 import dataclasses
@@ -15,9 +16,9 @@ import pandas as pd
 from cnnkit.data import arrays, digits, folder  # noqa: F401  # a loader registers itself when imported
 from cnnkit.data.duplicates import check_duplicates
 from cnnkit.data.shapes import Shapes, make_shapes
-from cnnkit.data.splits import REGISTRY, Dataset, Entry, Source, halve_pixels, permute_pixels, split
+from cnnkit.data.splits import REGISTRY, Dataset, Entry, Source, deal_labels, halve_pixels, permute_pixels, split
 
-CHANGES = {"permuted:": permute_pixels, "halved:": halve_pixels}  # of the pixels of a `Source`
+CHANGES = {"permuted:": permute_pixels, "halved:": halve_pixels, "relabelled:": deal_labels}  # of a `Source`
 
 __all__ = ["Dataset", "Entry", "REGISTRY", "Shapes", "Source", "check_duplicates", "check_name", "describe"]
 __all__ += ["is_available", "list_datasets", "load_dataset", "make_shapes"]
@@ -30,8 +31,8 @@ def load_dataset(name, *, train_size=None, seed=1, data_dir=None):
     the same. Every split holds every class, or a warning says which it lacks.
 
     Args:
-        name: One of `list_datasets()`; `"folder:PATH"`, see `cnnkit.data.folder`; or `"permuted:"` or `"halved:"` and
-            one of these.
+        name: One of `list_datasets()`; `"folder:PATH"`, see `cnnkit.data.folder`; or a prefix of `CHANGES` and one of
+            these.
         train_size, seed: Images to train on, stratified by class (`None`: all that validation leaves), and an integer,
             at least 1, which decides these and the validation set.
         data_dir: Folder of the .npz files; `None` for `$CNNKIT_DATA_DIR`, else `data/`; without file or download it is

@@ -191,6 +191,12 @@ def halve_pixels(source):
     return dataclasses.replace(source, x_train=halve(source.x_train), x_test=halve(source.x_test), origin=origin)
 
 
+def deal_labels(source):
+    """Return the `Source` with the labels of its training pool in another, fixed order; the test set keeps its own."""
+    order = np.random.RandomState(0).permutation(len(source.y_train))
+    return dataclasses.replace(source, y_train=source.y_train[order], origin=f"{source.origin}, labels dealt out anew")
+
+
 def enumerate_some(words, most=10):
     """Return the list `words` joined by commas, the first ten of them if there are more."""
     return ", ".join(words[:most]) + f" and {len(words) - most:,} more" * (len(words) > most)

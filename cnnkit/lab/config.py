@@ -37,7 +37,7 @@ class RunConfig:
     A default is part of every id made with it: fields may be added, defaults never changed (tests/test_config.py).
     """
 
-    dataset: str = "digits"  # a name of `data.list_datasets()`, `folder:PATH`, or `permuted:` or `halved:` before it
+    dataset: str = "digits"  # a name of `data.list_datasets()`, `folder:PATH`, with a prefix of `data.CHANGES` or not
     train_size: int | None = None  # images in the stratified training subset; None for all that validation leaves
     scaling: str = "standard"  # of `recipes.SCALINGS`: what is done to pictures in [0, 1] before the network sees them
     model: str = "lenet5_modern"  # of `models.list_models()`
