@@ -7,7 +7,7 @@ PYTHON ?= python3
 CNNKIT := .venv/bin/python -m cnnkit
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test notebooks sweeps search results verify doctor lint lab bench clean
+.PHONY: help quickstart test notebooks sweeps search results verify site doctor lint lab bench clean
 
 help:  ## print this help
 	@echo "cnnkit: a laboratory for convolutional neural networks. Targets:"
@@ -43,6 +43,10 @@ results: .venv/ready  ## rebuild tables, figures, claims and the gallery from th
 verify: .venv/ready  ## re-run a seeded sample of committed rows, re-derive every figure and verdict, compare
 	$(CNNKIT) verify
 
+site: .venv/ready  ## the course as a static web site in site/, which asks nobody for anything
+	rm -rf site
+	$(CNNKIT) site
+
 doctor: .venv/ready  ## what this machine has, and what to do about what it lacks
 	$(CNNKIT) doctor
 
@@ -56,4 +60,4 @@ bench: .venv/ready  ## the ratios of benchmarks/README.md, measured here
 	.venv/bin/python -m benchmarks
 
 clean:  ## remove .venv, smoke results and caches; never a committed result
-	rm -rf .venv results/smoke results/.locks .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv site results/smoke results/.locks .pytest_cache .ruff_cache .hypothesis *.egg-info
