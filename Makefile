@@ -7,7 +7,7 @@ PYTHON ?= python3
 CNNKIT := .venv/bin/python -m cnnkit
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test notebooks sweeps search results verify site doctor lint lab bench clean
+.PHONY: help quickstart test notebooks sweeps search results verify reproduce site doctor lint lab bench clean
 
 help:  ## print this help
 	@echo "cnnkit: a laboratory for convolutional neural networks. Targets:"
@@ -42,6 +42,9 @@ results: .venv/ready  ## rebuild tables, figures, claims and the gallery from th
 
 verify: .venv/ready  ## re-run a seeded sample of committed rows, re-derive every figure and verdict, compare
 	$(CNNKIT) verify
+
+reproduce: .venv/ready  ## train everything again from nothing in reproduced/, with an estimate first, and compare
+	$(CNNKIT) reproduce $(if $(WORKERS),--workers $(WORKERS))
 
 site: .venv/ready  ## the course as a static web site in site/, which asks nobody for anything
 	rm -rf site

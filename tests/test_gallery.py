@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from cnnkit import __main__, course, plots
-from cnnkit.lab import store
-from cnnkit.report import corrections, gallery
+from cnnkit.lab import store, sweeps
+from cnnkit.report import corrections, gallery, reproduce
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
 
@@ -209,3 +209,21 @@ def test_the_front_page_has_a_finding_the_networks_and_a_line_a_notebook(tmp_pat
     with pytest.raises(ValueError, match="Expected the marks of notebooks once"):
         (tmp_path / "README.md").write_text(MARKS)
         gallery.write_front_page(tmp_path)
+
+
+def test_everything_again_goes_to_a_folder_of_its_own_and_is_compared(tiny, tmp_path, monkeypatch, capsys):
+    own = {"CNNKIT_PROFILE": "smoke", "CNNKIT_RESULTS_DIR": str(tmp_path / "results")}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)  # which the command sets anew
+    keep(tiny)
+    before = everything(tmp_path / "results")
+    status = reproduce.reproduce(tmp_path / "again", workers=1)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("1 experiments: about 0.0 hours") and said[1].startswith(" 1 of 1  tiny")
+    assert said[-1].startswith("Here: ") and f"{status} of 1 verdicts differ" in said[-1]
+    trained = pd.read_csv(tmp_path / "again/tiny/runs.csv")
+    assert len(trained) == 6 and set(trained["status"]) == {"completed"}
+    assert everything(tmp_path / "results") == before
+    monkeypatch.setenv("CNNKIT_RESULTS_DIR", own["CNNKIT_RESULTS_DIR"])
+    monkeypatch.setattr(sweeps, "_run_missing", lambda *args, **how: pytest.fail("trained twice"))
+    assert reproduce.reproduce(tmp_path / "again", workers=1) == status
