@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import lrn, memory, protocol, store, stored_runs, sweep_rate, train_overhead, training_speed
+from benchmarks import callbacks, lrn, memory, protocol, store, stored_runs, sweep_rate, train_overhead, training_speed
 from benchmarks.measure import in_process
 from cnnkit.lab.startup import import_keras
 
@@ -18,6 +18,7 @@ from cnnkit.lab.provenance import provenance  # noqa: E402
 
 BENCHMARKS = {"sweep_rate": sweep_rate, "train_overhead": train_overhead, "store": store, "stored_runs": stored_runs}
 BENCHMARKS |= {"memory": memory, "protocol": protocol, "lrn": lrn, "training_speed": training_speed}
+BENCHMARKS |= {"callbacks": callbacks}
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- written by `python -m benchmarks --write` -->\n", "<!-- end -->\n"
 HEAD = "| benchmark | measured | cnnkit | held against | ratio | required | |\n|---|---|--:|---|--:|---|---|\n"

@@ -28,8 +28,10 @@ from cnnkit.course import *  # PROFILE, Keras, NumPy, pandas, matplotlib and the
 RANGE_PARTS, RANGE_STEPS = {"smoke": (["digits"], 100), "full": (["mnist", "cifar10"], 300)}[PROFILE]
 
 # %% tags=["hide-input"]
+from cnnkit.callbacks import RangeTest
 from cnnkit.course.learning_rate import learning_rate
 from cnnkit.lab import recipes
+from cnnkit.lab.feeding import Batches
 from cnnkit.lab.store import student_interval
 
 plt.rcParams["figure.dpi"] = 90
@@ -265,31 +267,27 @@ else:
 #
 # A sweep trains many runs. Smith (2015) proposes one: let the rate grow from far too small to far too big and watch the
 # loss of each batch. Where it falls fastest the rate is good; where it shoots up, too big. He lets it grow linearly;
-# today one does it exponentially, so that every decade gets as many steps. Keras' `ExponentialDecay` with a ratio above
-# one *grows*: step $t$ of $T$ has the rate $\eta_0\,(\eta_T/\eta_0)^{t/(T-1)}$.
+# today one does it exponentially, so that every decade gets as many steps: step $t$ of $T$ has the rate
+# $\eta_0\,(\eta_T/\eta_0)^{t/(T-1)}$. `RangeTest` is a callback for any Keras `fit`. It sets the rate before each batch
+# and notes the loss of that batch alone (Keras' own log is the mean of the epoch so far); when it has seen enough, it
+# stops `fit` and puts weights and optimizer back as they were.
 
 
 # %%
-def range_test(config, steps=RANGE_STEPS, low=1e-5, high=10.0):
-    """Train with a rate that rises from low to high; return each step's rate and loss (nats, before the update)."""
+def range_test(config):
+    """Return a finished `RangeTest` of a `RunConfig`'s network and optimizer, on full batches of its data."""
     keras.utils.set_random_seed(config.seed)
     data = load_dataset(config.dataset, train_size=config.train_size, seed=config.seed)
-    net = create_model(config.model, data.input_shape, data.num_classes)
-    rate = keras.optimizers.schedules.ExponentialDecay(low, steps - 1, high / low)
-    optimizer = recipes.OPTIMIZERS[config.optimizer](rate, **config.optimizer_args)
-    net.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     mean, deviation = (np.float32(numbers) for numbers in data.channel_statistics())
-    generator, lines = np.random.default_rng(config.seed), []
-    for _ in range(steps):
-        batch = generator.choice(len(data.x_train), config.batch_size, replace=False)
-        used = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-        net.reset_metrics()  # else Keras returns the mean of all batches so far
-        pixels = (data.x_train[batch] / np.float32(255) - mean) / deviation
-        loss = float(net.train_on_batch(pixels, data.y_train[batch]))
-        lines.append({"learning_rate": used, "loss": loss})
-        if not np.isfinite(loss) or loss > 10 * lines[0]["loss"]:
-            break
-    return pd.DataFrame(lines)
+    pixels = (data.x_train / np.float32(255) - mean) / deviation
+    batches = Batches(pixels, data.y_train, config.batch_size, config.seed, last_batch="drop")
+    net = create_model(config.model, data.input_shape, data.num_classes)
+    optimizer = recipes.OPTIMIZERS[config.optimizer](**config.optimizer_args)  # with Keras' rate, which the test sets
+    net.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before, test = net.get_weights(), RangeTest(low=1e-5, high=10.0, steps=RANGE_STEPS)
+    net.fit(batches, epochs=1 + RANGE_STEPS // len(batches), callbacks=[test], verbose=0)
+    assert all(np.array_equal(was, now) for was, now in zip(before, net.get_weights(), strict=True))
+    return test
 
 
 declared = getattr(learning_rate.EXPERIMENT, PROFILE)
@@ -298,40 +296,27 @@ tests = {
     for part in RANGE_PARTS
     for optimizer, fields in learning_rate.OPTIMIZERS.items()
 }
-for test in tests.values():
-    assert np.allclose(test["learning_rate"], 1e-5 * 1e6 ** (np.arange(len(test)) / (RANGE_STEPS - 1)), rtol=1e-3)
 
 # %% [markdown]
 # One batch's loss is noisy. The usual finders (fastai's, Lightning's) smooth it with a running mean,
 # $m_t = \beta m_{t-1} + (1-\beta)\,\ell_t$ with $\beta = 0.98$, divided by $1-\beta^t$ because it started at 0. They
 # stop when it is four times its lowest, drop some steps at both ends, and suggest the rate where the rest falls most
-# steeply. We drop the last five and the first sixth: until then the mean has seen fewer batches than it looks back on,
-# and what falls is noise. Another rule takes a **tenth** of the rate where the smooth loss is **lowest**. A place at
-# either edge of what is kept is no suggestion: the steepest or lowest one may lie beyond.
+# steeply. `RangeTest` drops the last five and the first sixth: until then the mean has seen fewer batches than it looks
+# back on, and what falls is noise. Another rule takes a **tenth** of the rate where the smooth loss is **lowest**. A
+# place at either edge of what is kept is no suggestion: the steepest or lowest one may lie beyond. Is the curve what
+# these formulas say? The first lines of one that are kept:
+
+# %%
+for test in tests.values():
+    curve = test.curve[np.isfinite(test.curve["loss"])]
+    step = np.arange(len(curve))
+    assert np.allclose(curve["learning_rate"], 1e-5 * 1e6 ** (step / (RANGE_STEPS - 1)))
+    mean = np.convolve(curve["loss"], (1 - 0.98) * 0.98**step)[: len(step)]
+    assert np.allclose(curve["smooth"], mean / (1 - 0.98 ** (step + 1)))
+curve[curve["kept"]].head()
 
 
 # %%
-def smooth(losses, beta=0.98):
-    """Return the running mean of losses, debiased."""
-    mean, means = 0.0, []
-    for step, loss in enumerate(losses, start=1):
-        mean = beta * mean + (1 - beta) * loss
-        means.append(mean / (1 - beta**step))
-    return np.array(means)
-
-
-def read_range(test, beta=0.98, first=RANGE_STEPS // 6, last=5):
-    """Return the smooth curve between the dropped ends (DataFrame), and what two rules suggest (dict; NaN: nothing)."""
-    curve = test[np.isfinite(test["loss"])].copy()
-    curve["loss"] = smooth(curve["loss"], beta)
-    high = np.flatnonzero(curve["loss"] > 4 * np.minimum.accumulate(curve["loss"]))
-    curve = curve.iloc[: high[0] if len(high) else None].iloc[first:-last]
-    inside = curve["learning_rate"].to_numpy(copy=True)
-    inside[[0, -1]] = np.nan
-    lowest = inside[curve["loss"].argmin()]
-    return curve, {"steepest": inside[np.gradient(curve["loss"]).argmin()], "lowest": lowest, "tenth": lowest / 10}
-
-
 def tell_rates(table):
     """Return a table of suggestions in words."""
     return table.map(lambda rate: "at the edge: no suggestion" if np.isnan(rate) else f"{rate:.2g}")
@@ -340,19 +325,19 @@ def tell_rates(table):
 fig, axes = plt.subplots(1, len(RANGE_PARTS), figsize=(5 * len(RANGE_PARTS), 3.6), layout="constrained", squeeze=False)
 for (part, optimizer), test in tests.items():
     ax, colour = axes[0, RANGE_PARTS.index(part)], colours[list(learning_rate.OPTIMIZERS).index(optimizer)]
-    curve, marks = read_range(test)
-    ax.plot(test["learning_rate"], test["loss"], color=colour, linewidth=0.5, alpha=0.35)
-    ax.plot(curve["learning_rate"], curve["loss"], color=colour, label=optimizer)
+    curve = test.curve
+    ax.plot(curve["learning_rate"], curve["loss"], color=colour, linewidth=0.5, alpha=0.35)
+    ax.plot(curve["learning_rate"], curve["smooth"].where(curve["kept"]), color=colour, label=optimizer)
     for key, marker in (("steepest", "v"), ("lowest", "o")):
-        marked = curve[curve["learning_rate"] == marks[key]]
-        ax.plot(marked["learning_rate"], marked["loss"], marker, color=colour, mec="w", ms=8)
+        marked = curve[curve["learning_rate"] == test.suggestion[key]]
+        ax.plot(marked["learning_rate"], marked["smooth"], marker, color=colour, mec="w", ms=8)
     ax.set(xscale="log", title=part, ylim=(0, 4), xlabel="Learning rate of the step")
 axes[0, 0].set_ylabel("Batch loss (nats)")
 axes[0, 0].legend(frameon=False, title="▼ steepest, ● lowest", loc="lower left")
 sns.despine(fig)
 plots.mark_profile(fig, PROFILE)
 plt.show()
-suggested = pd.DataFrame({key: read_range(test)[1] for key, test in tests.items()}).T.rename_axis(["data", "optimizer"])
+suggested = pd.DataFrame({key: test.suggestion for key, test in tests.items()}).T.rename_axis(["data", "optimizer"])
 tell_rates(suggested)
 
 # %% [markdown]
@@ -732,10 +717,14 @@ for count in (9, 12):
 # A comparison of optimizers on a cut grid is one of their *slow ends*, and favours the one whose hill stands furthest
 # left.
 #
-# **4.** We read the same losses again, from no smoothing to the usual one.
+# **4.** We read the same losses again, from no smoothing to the usual one: `beta` may be set anew after the test.
 
 # %%
-betas = {beta: {key: read_range(test, beta)[1]["steepest"] for key, test in tests.items()} for beta in (0, 0.9, 0.98)}
+betas = {}
+for beta in (0, 0.9, 0.98):
+    for test in tests.values():
+        test.beta = beta
+    betas[beta] = {key: test.suggestion["steepest"] for key, test in tests.items()}
 tell_rates(pd.DataFrame(betas).rename_axis(["data", "optimizer"]))
 
 # %% [markdown]
