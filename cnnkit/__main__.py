@@ -93,6 +93,29 @@ def sweep(args):
     return int(failed > 0)
 
 
+def search(args):
+    if not args.settings:
+        args.names = ["search"]
+        return sweep(args)
+    from cnnkit import plots
+    from cnnkit.lab import search, store
+    from cnnkit.lab.config import RunConfig
+
+    space, base = search.read_space(_settings(args.settings))
+    how = {name: getattr(args, name) for name in ("experiment", "seed", "workers", "scheduler", "refresh")}
+    trials = search.run_search(space, args.algorithm, args.budget, base=base, **how)
+    folder, runs = store.results_dir() / args.experiment, store.read_runs(args.experiment)
+    store.write_atomically(folder / "trials.csv", trials.to_csv(index=False, lineterminator="\n"))
+    rows = runs[runs["run_id"].isin(trials["run_id"])]
+    figure = plots.plot_trials(trials, list(space))
+    plots.save_figure(figure, folder / "trials.png", experiment=args.experiment, rows=rows)
+    best = trials.drop_duplicates("run_id").sort_values("score", ascending=False)
+    print(best[["trial", *space, "epochs", "score", "status"]].head(10).to_string(index=False))
+    print(f"All {len(trials)} trials, by validation accuracy: {folder}/trials.csv and trials.png. To train the best:")
+    print(search.tell_command(RunConfig.from_row(rows.set_index("run_id", drop=False).loc[best["run_id"].iloc[0]])))
+    return None
+
+
 def results(args):
     from cnnkit.report import gallery
 
@@ -120,11 +143,35 @@ def why(args):
         print(f"{name}: {value}")
 
 
+def diagnose(args):
+    from cnnkit import diagnostics
+
+    histories = [diagnostics.read_history(path, args.run_id) for path in args.histories]
+    names = ("batch_size", "num_classes", "num_train", "num_val")
+    found = diagnostics.diagnose(histories, **{name: getattr(args, name) for name in names})
+    print(diagnostics.tell_diagnosis(found))
+    if args.out:
+        diagnostics.plot_diagnosis(histories[0], found)[0].figure.savefig(args.out, dpi=150)
+
+
 def notebooks(args):
     from cnnkit.lab import store
     from cnnkit.report import notebooks
 
     return notebooks.build(args.names, store.profile())
+
+
+def reproduce(args):
+    from cnnkit.report import reproduce
+
+    return reproduce.reproduce(args.folder, args.workers)
+
+
+def site(args):
+    from cnnkit.report import site
+
+    pages = site.build(args.folder)
+    print(f"{pages} pages: open {args.folder}/index.html, or put the folder on any web server.")
 
 
 def _settings(pairs):
@@ -175,16 +222,42 @@ def _parser():
     sub.add_argument("dataset", metavar="NAME", help="a data set, e.g. folder:PATH")
     sub = command("sweep", sweep, "run experiments: what the tables lack is trained", distributed, profiled)
     sub.add_argument("names", nargs="*", metavar="EXPERIMENT", help="default: all")
-    sub = command("search", sweep, "random, Bayesian and Hyperband search over one space", distributed, profiled)
-    sub.set_defaults(names=["search"])
+    sub = command("search", search, "search a space (without one, the course's)", distributed, profiled)
+    words = "fixed, choices 16,32,64 or a range 1e-3..1 (log over a decade)"
+    sub.add_argument("settings", nargs="*", metavar="FIELD=VALUES", help=words)
+    sub.add_argument("--algorithm", default="random", help="random, bayesian or hyperband (default: random)")
+    sub.add_argument("--budget", type=int, default=100, metavar="EPOCHS", help="of all runs together (default: 100)")
+    sub.add_argument("--seed", type=int, default=1, help="of the proposals (default: 1)")
+    sub.add_argument("--experiment", default="scratch", help="whose tables keep rows and trials (default: scratch)")
     command("results", results, "rebuild tables, figures, gallery and claims from the committed rows")
     command("claims", claims, "print every claim with its effect, interval and verdict")
     sub = command("verify", verify, "re-run a sample of committed rows, re-derive tables, figures and verdicts")
     sub.add_argument("--sample", type=int, default=5, help="rows to train again (default: 5)")
     sub.add_argument("--seed", type=int, default=1, help="which rows (default: 1)")
+    sub = command("diagnose", diagnose, "say what is wrong with a training run, from its history")
+    sub.add_argument(
+        "histories",
+        nargs="+",
+        metavar="HISTORY",
+        help="a CSV or JSON file, or TensorBoard's folder; two of one seed are compared",
+    )
+    sub.add_argument("--run", dest="run_id", help="which run_id, where the file holds several")
+    sub.add_argument("--out", metavar="PNG", help="draw the curves with the places marked")
+    for name, what in (
+        ("batch-size", "images a step"),
+        ("num-classes", "classes"),
+        ("num-train", "training images"),
+        ("num-val", "validation images"),
+    ):
+        sub.add_argument(f"--{name}", type=int, help=f"{what}, to say more, and surer")
     command("why", why, "where a figure came from").add_argument("figure", help="a PNG under results/")
     sub = command("notebooks", notebooks, "run notebooks from top to bottom", profiled)
     sub.add_argument("names", nargs="*", metavar="NOTEBOOK", help="default: all")
+    sub = command("reproduce", reproduce, "train everything again from nothing, and compare the verdicts")
+    sub.add_argument("folder", nargs="?", default="reproduced", help="of all its results (default: reproduced)")
+    sub.add_argument("--workers", type=int, help="processes on this machine (default: one a core)")
+    sub = command("site", site, "write front page, results and notebooks as a static web site")
+    sub.add_argument("folder", nargs="?", default="site", help="an empty or new folder (default: site)")
     return parser
 
 
@@ -197,12 +270,12 @@ def main(argv=None):
         os.environ["CNNKIT_DATA_DIR"] = str(Path(os.environ["CNNKIT_DATA_DIR"]).resolve())
     try:
         with startup.interrupted_once():
-            if cnnkit.CHECKOUT is None and args.run in (results, verify, notebooks):
+            if cnnkit.CHECKOUT is None and args.run in (results, verify, reproduce, notebooks, site):
                 received = "an installed package. Clone the repository and run it there"
                 raise ValueError(f"Expected a checkout of cnnkit with its results and notebooks. Received: {received}.")
-            if args.run in (train, sweep, verify):
+            if args.run in (train, sweep, search, verify, reproduce):
                 startup.prepare_workers()
-            if args.run not in (doctor, datasets, why, notebooks):
+            if args.run not in (doctor, datasets, why, diagnose, notebooks, site):
                 startup.import_keras()
             return args.run(args) or 0
     except KeyboardInterrupt:

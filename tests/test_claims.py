@@ -113,6 +113,11 @@ def test_collapsed_is_nearer_to_chance_than_to_the_arms_best(accuracy, status, c
     assert claims.find_collapsed(table).tolist() == [False, collapsed, False, False]
 
 
+def test_an_arm_of_which_no_run_leaves_chance_has_collapsed():
+    table = rows([0.1, 0.105, 0.098], [0.5, 0.5, 0.5], status="completed")
+    assert claims.find_collapsed(table).tolist() == [True] * 3 + [False] * 3
+
+
 def test_where_collapse_is_the_claim_the_shares_are_compared():
     claim = Claim("b-collapses", "b collapses more often.", "a", "b", "a paper", margin=0.2, metric="collapsed")
     line = verdict(np.full(8, 0.9), np.r_[0.9, np.full(7, 0.1)], claim)

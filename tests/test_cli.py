@@ -18,7 +18,8 @@ from cnnkit.__main__ import _settings, main
 from cnnkit.lab import store, sweeps, training
 from cnnkit.lab.config import RunConfig
 
-COMMANDS = "doctor datasets models train predict evaluate sweep search results claims verify why notebooks"
+COMMANDS = "doctor datasets models train predict evaluate sweep search diagnose results claims verify reproduce why "
+COMMANDS += "notebooks site"
 
 
 def refused(capsys, *words):
@@ -236,3 +237,19 @@ def test_a_trained_network_is_saved_judged_and_asked(tmp_path, monkeypatch, caps
     assert table["file"].tolist() == ["new.png"] and 0.1 <= table["probability"][0] <= 1
     assert main(["evaluate", "net.keras", "shapes"]) == 0
     assert "of 1000 right" in capsys.readouterr().out
+
+
+def test_a_search_from_words_tells_the_winner_and_its_command(results_root, capsys):
+    words = [
+        "dataset=digits",
+        "train_size=100",
+        "model=softmax",
+        "epochs=1",
+        "learning_rate=1e-3..1",
+        "batch_size=16,32",
+    ]
+    assert main(["search", *words, "--budget", "3", "--experiment", "mine", "--workers", "1"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    trials = pd.read_csv(store.results_dir() / "mine" / "trials.csv")
+    assert len(trials) == 3 and said[-1].startswith("python -m cnnkit train train_size=100 model=softmax")
+    assert plots.read_provenance(store.results_dir() / "mine" / "trials.png")["runs"] == 3

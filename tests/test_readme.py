@@ -3,12 +3,13 @@
 import re
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 from test_floors import FILES, FLOORS, part_of, parts_of
 
-from cnnkit import course
+from cnnkit import course, data
 from cnnkit.evidence.experiment import run_experiment
 from cnnkit.lab import store, sweeps, training
 
@@ -53,6 +54,18 @@ def test_the_full_one_tunes_each_arm_and_asks_for_fresh_seeds(batch):
     tuned = batch.full.plan(pd.DataFrame(rows).assign(val_score=scores), pd.DataFrame())
     fresh = [config for config in tuned.missing if config.seed > 100]
     assert len(fresh) == 2 * len(tuned.seeds) >= 10 and {config.learning_rate for config in fresh} == {0.08}
+
+
+@pytest.mark.parametrize("mark, name", [("range", "test"), ("statistics", "seen"), ("schedule", "log")])
+def test_a_callback_is_three_lines(mark, name):
+    digits = data.load_dataset("digits", train_size=200)
+    model = keras.Sequential([keras.Input(digits.input_shape), keras.layers.Flatten(), keras.layers.Dense(10)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    names = {"model": model, "x_train": digits.x_train / np.float32(16), "y_train": digits.y_train}
+    assert len(between(mark).splitlines()) == 3
+    exec(between(mark), names)
+    callback = names[name]
+    assert len(callback.curve) > 100 if mark == "range" else len(callback.table) >= 4
 
 
 def test_the_map_holds_every_part_in_the_order_of_its_imports():

@@ -13,6 +13,7 @@ from scipy import optimize, stats
 
 ERROR = 0.05  # what the intervals of all looks together may miss
 LEAST_RATES, LEAST_SEEDS, MOST_SEEDS, MOST_NEEDED = 5, 5, 20, 1000
+CHANCE = 0.01  # as near to the share of the commonest class is at chance: an arm may have no better run to tell
 MOST_LOST = 0.1  # of the pairs may be lost to collapse
 COLUMNS = ["id", "ledger", "text", "source", "experiment", "effect", "low", "high", "n", "unit", "margin", "verdict"]
 COLUMNS += ["reading", "p", "q", "flips", "looks", "collapsed", "needed", "conditions", "reason"]
@@ -109,9 +110,10 @@ def plan_seeds(deviation, margin, error=ERROR, least=LEAST_SEEDS, most=MOST_SEED
 
 
 def find_collapsed(rows):
-    """Return a Boolean Series: fresh runs that diverged, or end nearer to chance than to the best run of their arm."""
+    """Return a Boolean Series: fresh runs that diverged, or end at chance, or nearer to it than to their arm's best."""
     best = rows.groupby("arm")["val_accuracy"].transform("max")
-    near = (rows["val_accuracy"] - rows["majority_share"]).abs() < (best - rows["val_accuracy"])
+    beyond = rows["val_accuracy"] - rows["majority_share"]
+    near = (beyond.abs() < (best - rows["val_accuracy"])) | (beyond.abs() < CHANCE)
     return near | (rows["status"] == "diverged")
 
 

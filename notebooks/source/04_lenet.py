@@ -218,7 +218,7 @@ print("coefficients", w.shape, "biases", b.shape, "output", windows.shape)
 # 7×12 drawing of its digit in +1 and −1, and output unit $i$ measures how far F6's picture $x$ is from code $w_i$, a
 # radial basis function (RBF):
 #
-# $$y_i = \sum_{j=1}^{84} (x_j - w_{ij})^2, \qquad \text{answer} = \arg\min_i y_i .$$
+# $$y_i = \sum_{j=1}^{84} (x_j - w_{ij})^2, \qquad \text{answer} = \mathrm{arg}\min_i y_i .$$
 #
 # Digits that look alike have codes that are alike, so near misses are near. For the ten digits that is no advantage;
 # it was meant for all printable characters, where O, o and 0 have one shape and only context can tell them apart. The
