@@ -160,7 +160,12 @@ def as_table(rows):
 
 
 def flip_signs(effects, margin):
-    """Return the exact probability, if signs around the margin were coin flips, of a mean as far on its side of it."""
+    """Return the exact probability, if signs around the margin were coin flips, of a mean as far on its side of it.
+
+    NaN for more effects than a comparison has: each doubles what there is to count.
+    """
+    if len(effects) > MOST_SEEDS:
+        return np.nan
     sums, centred = np.zeros(1), np.asarray(effects, dtype=float) - margin
     for value in centred:
         sums = np.concatenate([sums + value, sums - value])

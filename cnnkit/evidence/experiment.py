@@ -203,6 +203,8 @@ class Findings:
                     drawn[f"tuning{suffix}"] = plots.plot_panels(plots.plot_sweep, tuning, **panels, **how)
                 else:
                     drawn[f"tuning{suffix}"] = plots.plot_sweep(tuning, hue=hue, **how)
+            if fresh.empty:  # no arm found a rate
+                continue
             how = {"y": "arm", "metric": "test_accuracy", "runs": fresh}
             drawn[f"accuracy{suffix}"] = plots.plot_intervals(_levels(plan), **how)
             lines = fresh[["run_id", "seed", "collapsed", hue]].merge(plan.history, on="run_id")

@@ -22,7 +22,8 @@ came from. All claims with sources and conditions: [claims.csv](claims.csv). Wha
 right: [corrections.md](corrections.md). What changed since 0.1, and why: [what_changed.md](what_changed.md).
 """
 # What the front page shows of a notebook, and the figure and claim at its top.
-LEADS = ("quickstart", "sharing", "lenet", "schedules", "search", "networks", "relu", "families")
+LEADS = ("quickstart", "sharing", "lenet", "schedules", "search", "networks", "relu", "families", "batch_size")
+LEADS += ("optimizers", "trainability")
 COMPUTED = {
     "01_convolution": ("three-3x3-reach", "Three 3×3 kernels see 7×7 pixels, and reach {:.0f} of its 49 dimensions."),
     "03_backprop": ("sigmoid-slope", "Slopes multiply on the way back; a sigmoid passes on at most {:.2f} of one."),
