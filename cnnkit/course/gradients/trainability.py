@@ -1,0 +1,140 @@
+"""Stacks of 2 to 20 convolutions: from which first weights, and with which activations, do they train at all?
+
+Run:     python -m cnnkit sweep trainability --profile full
+Expect:  above 98% of the training images where it trains, a tenth where it does not; 50 minutes of one core.
+
+2,500 images of MNIST at half their resolution, 400 updates: easy and short, so that what is seen is whether a network
+begins to learn; most claims read the training images that are right at the end, by which rates are chosen, too. Arms
+that stayed at chance at every rate of a first scan (factors of 1 to 100) have none to choose: they get that of the
+network of the same depth that trains, four times over, since small signals want longer steps.
+"""
+
+import dataclasses
+
+from cnnkit import plots
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
+from cnnkit.lab.config import RunConfig
+
+BASE = RunConfig(
+    dataset="halved:mnist",
+    train_size=2_500,
+    model="conv_stack",
+    optimizer_args={"momentum": 0.9},
+    schedule="one_cycle",
+    batch_size=50,
+    epochs=8,
+)
+WHERE = "(3×3 convolutions of 16 filters, 2,500 MNIST images at half their resolution, 8 epochs)"
+COMMON = {"score": "train_accuracy", "tuned_with": {"epochs": 4}}
+# Gains by depth, each with the rate at which its grid begins; without one it follows He's, of gain 1.
+GAINS = {
+    "4": {"0.5": 0.02, "0.71": 0.01, "1": 0.005, "1.41": 0.0025, "2": 0.001},
+    "10": {"0.5": None, "0.71": 0.01, "1": 0.005, "1.41": 0.001, "2": 0.001},
+    "20": {"0.5": None, "0.71": None, "1": 0.00125, "1.41": 0.0005, "2": 0.00025},
+}
+
+
+def _claim(id, ledger, text, better, worse, source="popular articles", metric="train_accuracy", **how):
+    return Claim(id, f"{text} {WHERE}.", better, worse, source, margin=0.01, metric=metric, ledger=ledger, **how)
+
+
+def _start(depth, gain):
+    follows = {"learning_rate": Times(f"{depth}, 1", 4)} if GAINS[depth][gain] is None else {}
+    return {"model_args": {"depth": int(depth), "gain": float(gain)}} | follows
+
+
+def _six(first):
+    return tuple(first * 2**k for k in range(6))
+
+
+HE, SAXE = "popular articles; He et al. 2015, sec. 2.2", "popular articles; Saxe et al. 2014"
+starts = Comparison(
+    BASE,
+    by="layers, start",
+    arms={f"{depth}, {gain}": _start(depth, gain) for depth, gains in GAINS.items() for gain in gains}
+    | {f"20, {kind}": {"model_args": {"depth": 20, "start": kind}} for kind in ("uniform", "orthogonal")},
+    rates={f"{depth}, {gain}": _six(first) for depth, gains in GAINS.items() for gain, first in gains.items() if first}
+    | dict.fromkeys(("20, uniform", "20, orthogonal"), _six(GAINS["20"]["1"])),
+    claims=(
+        _claim("start-too-small", 53, "In 20 layers of ReLUs weights of half He's variance, as Glorot's, do worse",
+               "20, 1", "20, 0.71", HE),
+        _claim("start-too-small-10", 53, "In 10 layers of ReLUs weights of half He's variance do worse",
+               "10, 1", "10, 0.71", HE),
+        _claim("start-too-large", 53, "In 10 layers of ReLUs weights of twice He's variance end at a higher training "
+               "error", "10, 1", "10, 1.41"),
+        _claim("start-too-large-test", 53, "In 10 layers of ReLUs weights of twice He's variance classify worse",
+               "10, 1", "10, 1.41", metric="test_accuracy"),
+        _claim("start-orthogonal", 53, "In 20 layers orthogonal weights do better than normal ones of equal variance",
+               "20, orthogonal", "20, 1", SAXE),
+        _claim("start-uniform", 53, "In 20 layers normal weights do better than uniform ones of equal variance",
+               "20, 1", "20, uniform", "ours"),
+    ),
+    control="20, 1",
+    seeds=6,
+    **COMMON,
+)  # fmt: skip
+
+ACTIVATIONS = {"sigmoid": (0.71, 0.02), "tanh": (0.71, 0.005), "relu": (1, 0.005), "elu": (1, 0.0025)}
+DEPTHS = (2, 4, 12)
+
+
+def _unit(name, depth):
+    follows = {"learning_rate": Times("sigmoid, 2", 4)} if (name, depth) in (("sigmoid", 4), ("sigmoid", 12)) else {}
+    return {"model_args": {"activation": name, "gain": ACTIVATIONS[name][0], "depth": depth}} | follows
+
+
+activations = Comparison(
+    BASE,
+    by="activation, layers",
+    arms={f"{name}, {depth}": _unit(name, depth) for name in ACTIVATIONS for depth in DEPTHS},
+    rates={
+        f"{name}, {depth}": _six(first) for name, (_, first) in ACTIVATIONS.items() for depth in DEPTHS
+        if "learning_rate" not in _unit(name, depth)
+    },
+    claims=(
+        _claim("sigmoid-deep", 54, "In 4 layers ReLUs train better than sigmoids", "relu, 4", "sigmoid, 4"),
+        _claim("sigmoid-deeper", 54, "ReLUs are further ahead of sigmoids in 4 layers than in 2", "relu, 4",
+               "sigmoid, 4", beside=("relu, 2", "sigmoid, 2")),
+        _claim("tanh-deep", 54, "In 12 layers ReLUs train better than tanh", "relu, 12", "tanh, 12"),
+        _claim("elu-deep", 54, "In 12 layers ELUs classify better than ReLUs", "elu, 12", "relu, 12",
+               "Clevert et al. 2016", metric="test_accuracy"),
+    ),
+    control="relu, 12",
+    seeds=8,
+    **COMMON,
+)  # fmt: skip
+
+
+def plot_map(found):
+    """Return the training images that are right by gain and layers, and by activation and layers."""
+    drawn = {}
+    for part, (x, column) in {"starts": ("gain", "start"), "activations": ("activation", "activation")}.items():
+        if part in found.plans:
+            fresh = found.plans[part].of_role("fresh")
+            fresh = fresh[~fresh[column].isin(["uniform", "orthogonal"])].assign(layers=fresh["layers"].astype(int))
+            # A run that stays at chance is what the map is about: it counts in its cell's mean.
+            fresh = fresh.assign(collapsed=False, **({"gain": fresh[column].astype(float)} if x == "gain" else {}))
+            drawn[f"map_{part}"] = plots.plot_heatmap(fresh, x=x, y="layers", values="train_accuracy")
+    return drawn
+
+
+def answer(found):
+    """Return what the depths let through."""
+    level = found.plans["starts"].of_role("fresh").groupby("arm")["train_accuracy"].mean()
+    he, glorot = level["20, 1"], level["20, 0.71"]
+    return f"Twenty layers of ReLUs learn {he:.0%} of the images from He's start, {glorot:.0%} from Glorot's."
+
+
+few = {arm: activations.arms[arm] for arm in ("relu, 4", "sigmoid, 2", "sigmoid, 4")}  # each is traced anew
+rates = {arm: activations.rates[arm] for arm in ("relu, 4", "sigmoid, 2")}
+small = dataclasses.replace(activations, arms=few, rates=rates, claims=activations.claims[:1], control="relu, 4")
+
+EXPERIMENT = Experiment(
+    name="trainability",
+    question="From which first weights, and with which activations, do deep networks train at all?",
+    full={"starts": starts, "activations": activations},
+    smoke={"activations": small.small(rates=1, seeds=1, dataset="digits", train_size=200, epochs=1)},
+    notebook="09_init_and_gradients",
+    answer=answer,
+    more_figures=plot_map,
+)
