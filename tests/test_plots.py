@@ -513,6 +513,8 @@ def test_verdicts_in_words_give_their_reading_and_conditions_and_no_number_of_a_
     table.to_csv(tmp_path / "claims.csv", index=False)  # a table that was read has numbers where texts are missing
     assert plots.tell_verdicts(pd.read_csv(tmp_path / "claims.csv"), indent="").splitlines() == words
     assert plots.count_verdicts(table) == "1 TRUE, 1 REFUTED, 1 INCONCLUSIVE"
+    waiting = table.assign(reason=["", "", "being measured: 0 of at least 9 runs are here"])
+    assert plots.count_verdicts(waiting) == "1 TRUE, 1 REFUTED, 1 being measured"
     long = plots.tell_verdicts(table.assign(text="word " * 40), indent="  ").splitlines()
     assert max(map(len, long)) <= 96
     assert all(line.startswith("  ") for line in long)

@@ -88,8 +88,10 @@ def tell_verdicts(verdicts, indent="  "):
 
 
 def count_verdicts(verdicts):
-    """Return how many claims have which verdict, e.g. `"3 SUPPORTED, 1 REFUTED"`."""
-    counts = verdicts["verdict"].value_counts().sort_index(ascending=False)
+    """Return how many claims have which verdict, e.g. `"3 SUPPORTED, 1 REFUTED"`, and how many wait for their runs."""
+    waiting = verdicts["reason"].astype(str).str.startswith("being measured")
+    named = verdicts["verdict"].mask(waiting, "being measured")
+    counts = named.value_counts().sort_index(ascending=False, key=lambda names: names.str.swapcase())  # these last
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "no claims"
 
 
