@@ -171,7 +171,7 @@ if found["relu"].complete:
     for arm, part in times.groupby("arm", sort=False):
         reached = part["reached"].dropna()
         late = f"; {part['reached'].isna().sum()} of {len(part)} runs never" if part["reached"].isna().any() else ""
-        when = f"epoch {reached.median():.0f} ({reached.min():.0f} to {reached.max():.0f})" if len(reached) else "never"
+        when = f"epoch {reached.median():g} ({reached.min():.0f} to {reached.max():.0f})" if len(reached) else "never"
         told.append(f"{arm} {when}{late}")
     effect = verdicts.loc["relu-before-tanh"]
     least = "at least " if times.query("arm == 'tanh'")["reached"].isna().any() else ""
