@@ -157,7 +157,7 @@ def test_an_incomplete_experiment_says_so_and_decides_nothing(tiny, tmp_path):
     assert gap in gallery.rebuild()
     line = gallery.claims_table().set_index("id").loc["momentum-is-faster"]
     assert line["verdict"] == "INCONCLUSIVE" and line["reason"].startswith(gap) and np.isnan(line["p"])
-    assert "**Being measured again: 5 of at least 6" in (tmp_path / "results/small/README.md").read_text()
+    assert "**Being measured: 5 of at least 6" in (tmp_path / "results/small/README.md").read_text()
     assert "being measured" in (tmp_path / "results/README.md").read_text()
     assert not list((tmp_path / "results").rglob("*.png"))
 
@@ -203,7 +203,7 @@ def test_the_front_page_has_a_finding_the_networks_and_a_line_a_notebook(tmp_pat
     (tmp_path / "README.md").write_text(f"a\n{MARKS}{marks}b\n")
     gallery.write_front_page(tmp_path)
     text = (tmp_path / "README.md").read_text()
-    assert "*networks: being measured: 0 of" in text and "*sharing: being measured again: 0 of" in text
+    assert "*networks: being measured: 0 of" in text and "*sharing: being measured: 0 of" in text
     assert "| 02_baselines (source only) | How far? | being measured: 0 of" in text
     assert "| Slopes multiply on the way back; a sigmoid passes on at most 0.25 of one. |" in text
     with pytest.raises(ValueError, match="Expected the marks of notebooks once"):

@@ -18,6 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WANTED = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
 TARGETS = [
     *["quickstart", "test", "notebooks", "sweeps", "search", "results", "verify", "doctor"],
+    *["reproduce", "site"],
     *["lint", "lab", "bench", "clean"],
 ]
 
