@@ -280,6 +280,9 @@ def main(argv=None):
             return args.run(args) or 0
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever reads the output, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except ModuleNotFoundError as error:
         backend = os.environ.get("KERAS_BACKEND")
         way_on = f" KERAS_BACKEND={backend} needs it: pip install {error.name}, or unset it." if backend else ""

@@ -253,3 +253,12 @@ def test_a_search_from_words_tells_the_winner_and_its_command(results_root, caps
     trials = pd.read_csv(store.results_dir() / "mine" / "trials.csv")
     assert len(trials) == 3 and said[-1].startswith("python -m cnnkit train train_size=100 model=softmax")
     assert plots.read_provenance(store.results_dir() / "mine" / "trials.png")["runs"] == 3
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    # Longer than a pipe holds: what is left of it is refused.
+    code = "from cnnkit import __main__ as m; m.why = lambda args: print('word ' * 100_000); "
+    code += "raise SystemExit(m.main(['why', 'x']))"
+    words = f'"{sys.executable}" -c "{code}" | head -c 9'
+    done = subprocess.run(words, shell=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("word word", "")
