@@ -192,13 +192,14 @@ def find_easy_validation(run):
 
 def find_oscillation(run):
     """Two falls in the last six epochs, each deeper than the number of images explains."""
-    val = run["val_accuracy"].iloc[-6:]
+    val, images = run["val_accuracy"].iloc[-6:], run.get("num_val", IMAGES)
     deepest, second = (-val.diff()).nlargest(2)
-    error = sampling_error(val.mean(), run.get("num_val", IMAGES))
+    error = sampling_error(val.mean(), images)
     if second < max(0.03, 3 * error):
         return None
     evidence = f"validation accuracy fell by {100 * deepest:.1f} and {100 * second:.1f} points in the last six epochs"
-    return Found(f"{evidence}, its standard error is {100 * error:.1f}", "val_accuracy", val.diff().idxmin())
+    evidence = f"{evidence}; on {images:,} images its standard error is {100 * error:.1f}"
+    return Found(evidence, "val_accuracy", val.diff().idxmin(), sure="num_val" in run)
 
 
 def find_slower(run):
