@@ -60,8 +60,8 @@ def train(config, *, keep_traced=False, model_sha256=None, checkpoint=None):
     dataset = check(config)
     model_sha256 = model_sha256 or fingerprint(config)["model_sha256"]
     inputs, val = _inputs(dataset)
-    how = config.batch_size, config.seed, config.last_batch, config.shuffle, recipes.mixings(config)
-    batches = Batches(*inputs["train"], *how)
+    order = config.seed, config.last_batch, config.shuffle
+    batches = Batches(*inputs["train"], config.batch_size, *order, recipes.mixings(config))
     network, model, trained = _compiled(config, dataset, model_sha256, len(batches), keep_traced)
     log = RunLog()
     callbacks = [log, keras.callbacks.TerminateOnNaN()]

@@ -1,7 +1,7 @@
 """ReLU, tanh and sigmoid: how long until three quarters of the training images are right? After figure 1 of the paper.
 
 Run:     python -m cnnkit sweep relu --profile full
-Expect:  ReLU and tanh in ten to twenty epochs of 5,000 CIFAR-10 images, sigmoid not in 40; two hours of one core.
+Expect:  ReLU and tanh in ten to twenty epochs of 5,000 CIFAR-10 images, sigmoid not in 40; an hour of one core.
 
 The paper trained ReLU and tanh on all of CIFAR-10, each at a rate chosen to train as fast as possible, without
 regularization, and read the training error. So here: the rate stays constant and is chosen by the training images that
