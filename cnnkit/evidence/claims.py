@@ -14,6 +14,7 @@ from scipy import optimize, stats
 ERROR = 0.05  # what the intervals of all looks together may miss
 LEAST_RATES, LEAST_SEEDS, MOST_SEEDS, MOST_NEEDED = 5, 5, 20, 1000
 CHANCE = 0.01  # as near to the share of the commonest class is at chance: an arm may have no better run to tell
+GAP = ("test_accuracy", "train_accuracy")
 MOST_LOST = 0.1  # of the pairs may be lost to collapse
 COLUMNS = ["id", "ledger", "text", "source", "experiment", "effect", "low", "high", "n", "unit", "margin", "verdict"]
 COLUMNS += ["reading", "p", "q", "flips", "looks", "collapsed", "needed", "conditions", "reason"]
@@ -31,15 +32,21 @@ class Claim:
     text: str
     better: str  # the arm that is said to be better
     worse: str
-    source: str  # who says it
-    margin: float  # in the metric's units, below which a difference does not matter; for a ratio, 1 or more; below 0 it
-    # is how much worse better may be: the claim is that it is no worse than that
+    source: str = "popular articles"  # who says it; the default is for what one of the ledger's articles says
+    # In the metric's units, below which a difference does not matter; for a ratio, 1 or more; below 0 it is how much
+    # worse better may be: it is said to be no worse than that. None for that of the comparison.
+    margin: float | None = None
     metric: str | tuple = "test_accuracy"
     target: tuple | None = None  # `(history column, level)`; a run that never reaches it is censored at its end
     lower_is_better: bool = False  # for losses; times to a target always are
     ratio: bool = False  # compares how many times better is better, on a log scale, instead of a difference
     beside: tuple = ()  # `(better, worse)`, for an interaction: what better buys beyond what it buys there
     ledger: int | None = None  # its number in the ledger of textbook claims
+
+    @classmethod
+    def of_gap(cls, id, text, narrow, wide, *source, **how):
+        """Return the claim that the arm `wide` falls further from training to test accuracy than `narrow` does."""
+        return cls(id, text, narrow, narrow, *source, metric=GAP, beside=(wide, wide), **how)
 
     @property
     def arms(self):

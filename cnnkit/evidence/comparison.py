@@ -36,6 +36,9 @@ class Comparison:
     arms: dict  # of name to the `RunConfig` fields that it changes; a `learning_rate` there, or `Times`, is not tuned
     rates: tuple | dict = ()  # that the other arms try, five or more, a factor of 2 apart; or a dict of them by arm
     claims: tuple[Claim, ...] = ()  # that the arms decide
+    where: str = ""  # what every claim's text ends with, e.g. "(LeNet-5, 10,000 MNIST images)"
+    margin: float | None = None  # of the claims that have none
+    ledger: int | None = None  # of the claims that have none
     control: str | None = None  # the arm whose budget is checked, at twice the epochs; None for the first
     tuning_seeds: tuple = (1, 2, 3)  # three or more, that choose the rates
     tuned_with: dict = dataclasses.field(default_factory=dict)  # `RunConfig` fields
@@ -48,7 +51,13 @@ class Comparison:
 
     def __post_init__(self):
         object.__setattr__(self, "control", self.control or next(iter(self.arms), None))
+        object.__setattr__(self, "claims", tuple(map(self._completed, self.claims)))
         _check(self)
+
+    def _completed(self, claim):
+        text = claim.text if claim.text.endswith(f"{self.where}.") else f"{claim.text} {self.where}."
+        margin = self.margin if claim.margin is None else claim.margin
+        return dataclasses.replace(claim, text=text, margin=margin, ledger=claim.ledger or self.ledger)
 
     @functools.cached_property
     def names(self):
@@ -274,6 +283,7 @@ def _check(comparison):
     for claim in comparison.claims:
         unknown = [arm for arm in claim.arms if arm not in arms]
         _expect(not unknown, f"the arms of claim {claim.id} out of {known}", "; ".join(unknown))
+        _expect(claim.margin is not None, f"a margin for claim {claim.id}, or for all of the comparison", "none")
         differ = claim.better != claim.worse or not isinstance(claim.metric, str)
         _expect(differ, f"two arms, or two metrics, for claim {claim.id}", f"{claim.better!r} twice")
     _expect(comparison.control in arms, f"control out of {known}", repr(comparison.control))

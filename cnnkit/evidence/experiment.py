@@ -13,6 +13,7 @@ from cnnkit.evidence.claims import Claim
 from cnnkit.evidence.comparison import Comparison, Times
 from cnnkit.lab import store, sweeps
 from cnnkit.lab.config import RunConfig
+from cnnkit.plots.style import shown_scale
 from cnnkit.plots.words import BAND_RUNS
 
 __all__ = ["Claim", "Comparison", "Experiment", "Findings", "Times", "Trials", "run_experiment"]
@@ -31,7 +32,9 @@ class Experiment:
     full: Comparison | dict  # or a dict of them by part, e.g. `{"cifar10": ..., "mnist": ...}`
     smoke: Comparison | dict
     notebook: str | None = None  # that reads its rows, like "00_quickstart"
-    answer: Callable | None = None  # Findings -> at most 15 words for the front page; None for the best arm's
+    # At most 15 words for the front page: Findings -> text; or a text with the effects of claims, in points where they
+    # are accuracies, e.g. "Flips gain {augmentation:+.1f} points."; or None for the best arm's.
+    answer: Callable | str | None = None
     more_figures: Callable | None = None  # Findings -> dict of file stem to Axes or Figure, beside those of every part
 
     def read(self, profile):
@@ -219,8 +222,12 @@ class Findings:
         """Return the answer to the question in one sentence, or that it is being measured."""
         if not self.complete:
             return self.gap()
-        if self.experiment.answer:
-            return self.experiment.answer(self)
+        if isinstance(told := self.experiment.answer, str):
+            decided = {one["id"]: one for one in self.verdicts()}
+            effects = {id: one.get("effect", np.nan) * shown_scale(one["unit"]) for id, one in decided.items()}
+            return told.format_map(effects)
+        if told:
+            return told(self)
         best = self.table().sort_values("mean").iloc[-1]
         arm = ", ".join(str(best[name]) for name in next(iter(self.plans.values())).comparison.names)
         return f"Best: {arm}, {best['mean']:.1%} ({100 * best['low']:.1f} to {100 * best['high']:.1f})."

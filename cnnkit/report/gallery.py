@@ -33,6 +33,12 @@ COMPUTED = {
     ),
 }
 FINDING = ("sharing", "accuracy_cifar10", "locality-cifar10")
+# The most telling figures, the best first: the first ten that are there make the gallery's screen.
+SCREEN = {"sharing": "accuracy_cifar10", "depth": "depth", "learning_rate": "batch_size"}
+SCREEN |= {"schedules": "accuracy_schedules", "batch_size": "cells", "families": "pareto", "optimizers": "ranks"}
+SCREEN |= {"relu": "race", "lenet": "accuracy", "race": "times", "trainability": "map_starts", "knn": "cifar10"}
+SCREEN |= {"moving_average": "gain", "search": "best_so_far", "remedies": "effects", "networks": "accuracy_cifar10"}
+FIGURES, ACROSS = 10, 4
 READING = """
 Intervals are 95% Student-t over seeds on this test set, accuracies in %, their differences in percentage points (pp).
 A claim is SUPPORTED when the interval of its effect lies above the margin, REFUTED when its high end lies below it
@@ -147,12 +153,28 @@ def _index(found, table):
     lines = pd.DataFrame({"Experiment": links, "Question": questions, "Answer": answers})
     computed = _claims_markdown(table[table["verdict"].isin(plots.words.COMPUTED)])
     counted = f"{count_verdicts(table)}.\n\n## Facts checked by computing\n"
-    return "\n".join([HEAD, markdown_table(lines), READING, counted, computed])
+    parts = [HEAD, _screen(found), "\n## All experiments\n", markdown_table(lines), READING, counted, computed]
+    return "\n".join(parts)
+
+
+def _screen(found):
+    """Return the most telling figures there are as a table, each with its answer and a link to its chapter."""
+    chapters = course.list_experiments()
+    cells = [
+        f"[![{one.experiment.question}]({name}/{stem}.png)]({chapters[name]}/README.md#{name})<br>{one.answer()}"
+        for name, stem in SCREEN.items()
+        if (one := found.get(name)) and one.complete
+    ][:FIGURES]
+    rows = [cells[start : start + ACROSS] for start in range(0, len(cells), ACROSS)]
+    return markdown_table(pd.DataFrame(rows, columns=[""] * min(ACROSS, len(cells))).fillna(""))
 
 
 def _section(found, table, folder):
-    name, gap = found.experiment.name, found.gap()
-    parts = [f"## {name}\n\n{found.experiment.question}\n"]
+    name, notebook, gap = found.experiment.name, found.experiment.notebook, found.gap()
+    read = [f"read in [{notebook}](../../notebooks/{notebook}.ipynb)"] if notebook else []
+    rows = [f"[{path.name}](../{name}/{path.name})" for path in sorted((folder / name).glob("*.csv"))]
+    links = "; ".join(read + [f"rows: {', '.join(rows)}"] * bool(rows))
+    parts = [f"## {name}\n\n{found.experiment.question} {links[:1].upper()}{links[1:]}\n"]
     if not found.complete:
         parts.append(f"**{gap[:1].upper()}{gap[1:]}.** Below is what is decided without them.\n")
     parts += [f"![{words}](../{name}/{path.name})\n" for path, words in save_figures(found, folder / name).items()]
@@ -173,6 +195,7 @@ def _claims_markdown(verdicts):
         "Verdict": [corrections.mark_verdict(line) for line in lines],
         "Claim": verdicts["text"],
         "Effect": [tell_effect(line) for line in lines],
+        "Source": verdicts["source"].fillna(""),
         "Because": verdicts["reason"],
     }
     return markdown_table(pd.DataFrame(columns)) + "\n"

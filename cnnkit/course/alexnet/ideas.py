@@ -8,11 +8,9 @@ Response normalization divides by (2 + alpha times a sum of squares)^0.75. The p
 smaller, so that 0.02 is as strong at the start. All three are arms.
 """
 
-from cnnkit.evidence import claims
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
-WHERE = "(three convolutions, 10,000 CIFAR-10 images, one-cycle rate)"
 NETWORKS = {
     "plain": {},
     "lrn 1e-4": {"lrn": 1e-4},
@@ -23,10 +21,6 @@ NETWORKS = {
 }
 ARMS = {name: {"model_args": args} for name, args in NETWORKS.items()}
 ARMS["flip + shift"] = {"augmentation": "flip+shift"}
-
-
-def _claim(id, ledger, text, better, worse, source):
-    return Claim(id, f"{text} {WHERE}.", better, worse, source, margin=0.01, ledger=ledger)
 
 
 PAPER = "popular articles; Krizhevsky et al. 2012, sec. {}".format
@@ -43,28 +37,24 @@ ideas = Comparison(
     by="idea",
     arms=ARMS,
     rates={idea: tuple((0.02 if "batch" in idea else 0.005) * 2**k for k in range(5)) for idea in ARMS},
+    where="(three convolutions, 10,000 CIFAR-10 images, one-cycle rate)",
+    margin=0.01,
+    ledger=36,
     claims=(
-        _claim("lrn-strong", 36, "Response normalization, alpha 0.4, improves accuracy", "lrn 0.4", "plain",
-               PAPER("3.3")),
-        _claim("lrn-weak", 36, "Response normalization, alpha 0.02, improves accuracy", "lrn 0.02", "plain",
-               PAPER("3.3")),
-        _claim("lrn-beside-batch-norm", 36, "Response normalization improves accuracy beside batch normalization, too",
-               "batch norm + lrn 0.4", "batch norm", "ours"),
-        _claim("batch-norm-beats-lrn", 36, "Batch normalization does more than response normalization", "batch norm",
-               "lrn 0.4", "ours, after Ioffe and Szegedy 2015, sec. 4.2"),
-        _claim("augmentation", 56, "Flipped and shifted pictures improve accuracy", "flip + shift", "plain",
-               PAPER("4.1")),
+        Claim("lrn-strong", "Response normalization, alpha 0.4, improves accuracy", "lrn 0.4", "plain",
+              PAPER("3.3")),
+        Claim("lrn-weak", "Response normalization, alpha 0.02, improves accuracy", "lrn 0.02", "plain",
+              PAPER("3.3")),
+        Claim("lrn-beside-batch-norm", "Response normalization improves accuracy beside batch normalization, too",
+              "batch norm + lrn 0.4", "batch norm", "ours"),
+        Claim("batch-norm-beats-lrn", "Batch normalization does more than response normalization", "batch norm",
+              "lrn 0.4", "ours, after Ioffe and Szegedy 2015, sec. 4.2"),
+        Claim("augmentation", "Flipped and shifted pictures improve accuracy", "flip + shift", "plain",
+              PAPER("4.1"), ledger=56),
     ),
     control="flip + shift",  # altered pictures take the longest
     tuned_with={"train_size": 5_000, "epochs": 10},
 )  # fmt: skip
-
-
-def answer(found):
-    """Return what response normalization and altered pictures change."""
-    effect = 100 * claims.as_table(found.verdicts()).set_index("id")["effect"]
-    lrn, altered = effect["lrn-strong"], effect["augmentation"]
-    return f"In points: response normalization {lrn:+.1f}, altered pictures {altered:+.1f}."
 
 
 EXPERIMENT = Experiment(
@@ -73,5 +63,5 @@ EXPERIMENT = Experiment(
     full=ideas,
     smoke=ideas.small(rates=1, seeds=1, dataset="digits", train_size=500, batch_size=32, epochs=2),
     notebook="05_alexnet",
-    answer=answer,
+    answer="In points: response normalization {lrn-strong:+.1f}, altered pictures {augmentation:+.1f}.",
 )

@@ -9,22 +9,8 @@ the convolutions: two towers have more filters, and fewer connections between th
 of 1024 ReLUs, as AlexNet has two of 4096, and dropout of a half on both, or none.
 """
 
-from cnnkit.evidence import claims
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
-
-WHERE = "(AlexNet's five convolutions in small, 5,000 CIFAR-10 images)"
-
-
-def _claim(id, ledger, text, better, worse, source, **how):
-    return Claim(id, f"{text} {WHERE}.", better, worse, source, margin=0.01, ledger=ledger, **how)
-
-
-def _gap(id, ledger, text, narrow, wide, source):
-    """A claim that the gap between training and test accuracy of `wide` is wider than that of `narrow`."""
-    how = {"metric": ("test_accuracy", "train_accuracy"), "beside": (wide, wide)}
-    return _claim(id, ledger, text, narrow, narrow, source, **how)
-
 
 PAPER = "popular articles; Krizhevsky et al. 2012, sec. {}".format
 ARMS = {  # their parameters: 234,730; 148,195; 146,410; 234,730; 2,343,530 twice
@@ -48,29 +34,25 @@ layout = Comparison(
     by="layout",
     arms={name: {"model_args": args} for name, args in ARMS.items()},
     rates=tuple(0.005 * 2**k for k in range(5)),
+    where="(AlexNet's five convolutions in small, 5,000 CIFAR-10 images)",
+    margin=0.01,
     claims=(
-        _claim("towers", 84, "Two towers classify better than one of equal parameters", "two towers", "one narrower",
-               "ours, after Krizhevsky et al. 2012, sec. 3.2"),
-        _claim("towers-cut", 84, "Cutting one tower in two, at equal width, costs accuracy", "one tower", "two towers",
-               "ours"),
-        _claim("overlap", 37, "Pooling windows of 3×3 that overlap classify better than those of 2×2 that do not",
-               "one tower", "pooling 2×2", PAPER("3.4")),
-        _gap("overlap-gap", 37, "Overlapping windows overfit less", "one tower", "pooling 2×2", PAPER("3.4")),
-        _claim("dropout-dense", 49, "Dropout of a half on two dense layers improves accuracy", "dense + dropout",
-               "dense", PAPER("4.2")),
-        _gap("dropout-gap", 49, "Dropout of a half on two dense layers narrows the gap", "dense + dropout", "dense",
-             PAPER("4.2")),
+        Claim("towers", "Two towers classify better than one of equal parameters", "two towers", "one narrower",
+              "ours, after Krizhevsky et al. 2012, sec. 3.2", ledger=84),
+        Claim("towers-cut", "Cutting one tower in two, at equal width, costs accuracy", "one tower", "two towers",
+              "ours", ledger=84),
+        Claim("overlap", "Pooling windows of 3×3 that overlap classify better than those of 2×2 that do not",
+              "one tower", "pooling 2×2", PAPER("3.4"), ledger=37),
+        Claim.of_gap("overlap-gap", "Overlapping windows overfit less", "one tower", "pooling 2×2", PAPER("3.4"),
+                     ledger=37),
+        Claim("dropout-dense", "Dropout of a half on two dense layers improves accuracy", "dense + dropout", "dense",
+              PAPER("4.2"), ledger=49),
+        Claim.of_gap("dropout-gap", "Dropout of a half on two dense layers narrows the gap", "dense + dropout",
+                     "dense", PAPER("4.2"), ledger=49),
     ),
     control="dense + dropout",  # it takes the longest
     tuned_with={"epochs": 8},
 )  # fmt: skip
-
-
-def answer(found):
-    """Return what the three choices change."""
-    effect = 100 * claims.as_table(found.verdicts()).set_index("id")["effect"]
-    told = {"overlap": "overlapping windows", "dropout-dense": "dropout", "towers": "a second tower"}
-    return f"In points: {', '.join(f'{name} {effect[id]:+.1f}' for id, name in told.items())}."
 
 
 EXPERIMENT = Experiment(
@@ -79,5 +61,5 @@ EXPERIMENT = Experiment(
     full=layout,
     smoke=layout.small(rates=1, seeds=1, dataset="digits", train_size=500, batch_size=32, epochs=1),
     notebook="05_alexnet",
-    answer=answer,
+    answer="In points: overlapping windows {overlap:+.1f}, dropout {dropout-dense:+.1f}, a second tower {towers:+.1f}.",
 )

@@ -16,12 +16,11 @@ from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
 TARGET = ("train_eval_accuracy", 0.75)
-WHERE = "(three convolutions, 5,000 CIFAR-10 images)"
 
 
-def _claim(id, text, worse, margin, metric="epochs", source="Krizhevsky et al. 2012, sec. 3.1"):
-    how = {"metric": metric, "target": TARGET, "ratio": True, "margin": margin, "ledger": 35}
-    return Claim(id, f"{text} {WHERE}.", "relu", worse, f"popular articles; {source}", **how)
+def _claim(id, text, worse, margin, metric="epochs"):
+    source = "popular articles; Krizhevsky et al. 2012, sec. 3.1"
+    return Claim(id, text, "relu", worse, source, margin, metric, TARGET, ratio=True)
 
 
 def _arm(activation, start):
@@ -50,6 +49,8 @@ activations = Comparison(
         **dict.fromkeys(("relu", "relu from Glorot's start"), tuple(0.00125 * 2**k for k in range(6))),
         **dict.fromkeys(("tanh", "sigmoid"), tuple(0.0025 * 2**k for k in range(6))),
     },
+    where="(three convolutions, 5,000 CIFAR-10 images)",
+    ledger=35,
     claims=(
         _claim("relu-before-tanh", "ReLU has 25% training error in fewer epochs than tanh", "tanh", 1.0),
         _claim("relu-half-of-six", HALF, "tanh", 3.0),

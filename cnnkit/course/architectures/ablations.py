@@ -16,11 +16,10 @@ HALVED, RATES = "halved:cifar10", tuple(0.0125 * 2**k for k in range(6))
 RECIPE = {"dataset": HALVED, "train_size": 5_000, "model": "vgg_small", "batch_size": 64, "epochs": 15}
 RECIPE |= {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle"}
 BASE, SHALLOW = {"filters": 16}, {"filters": 16, "depth": 1}
-GAP = ("test_accuracy", "train_accuracy")
 
 
-def ablation(by, arms, *sentences, control, base=BASE, others=(), **fields):
-    """Compare `arms`, dicts of the network's arguments beside `base`, `sentences` of a `Claim`'s fields.
+def ablation(by, arms, *claims, control, base=BASE, others=(), **fields):
+    """Compare `arms`, dicts of the network's arguments beside `base`.
 
     `others` are pairs of an arm that reads other data and their name.
     """
@@ -30,20 +29,19 @@ def ablation(by, arms, *sentences, control, base=BASE, others=(), **fields):
         by=by,
         arms={arm: {"model_args": base | args} | data.get(arm, {}) for arm, args in arms.items()},
         rates=RATES,
-        claims=tuple(Claim(**{"source": "popular articles", "margin": 0.01} | claim) for claim in sentences),
+        claims=claims,
+        margin=0.01,
         control=control,
         tuned_with={"train_size": 3_000, "epochs": 8},
     )
 
 
-def claim(ledger, id, better, worse, text, **how):
-    """Return the fields of a claim on test accuracy."""
-    return {"ledger": ledger, "id": id, "better": better, "worse": worse, "text": text} | how
+def claim(ledger, id, better, worse, text, source="popular articles", **how):
+    return Claim(id, text, better, worse, source, ledger=ledger, **how)
 
 
 def gap(ledger, id, narrow, wide, text):
-    """Return the fields of a claim that the gap between training and test accuracy of `wide` is wider."""
-    return claim(ledger, id, narrow, narrow, text, metric=GAP, beside=(wide, wide))
+    return Claim.of_gap(id, text, narrow, wide, ledger=ledger)
 
 
 width = ablation(

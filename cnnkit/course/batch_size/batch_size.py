@@ -30,23 +30,21 @@ def batches(base, part, epochs, lowest, rates):
     where = f"at {EQUAL[part]} (three convolutions, {base.train_size:,} images of {base.dataset})"
     found = []
     for rate, words in (("tuned", "each at its own rate"), ("fixed", f"all at the rate of {middle}")):
-        larger, smaller = f"{large}, {rate}", f"{small}, {rate}"
-        how = {"source": SAID, "margin": 0.01, "ledger": 39}
+        pair = f"{large}, {rate}", f"{small}, {rate}", SAID
         text = f"A batch of {large:,} classifies better than one of {small} {where}, {words}."
-        found.append(Claim(f"larger-batch-{part}-{rate}", text, larger, smaller, **how))
-        how |= {"metric": ("test_accuracy", "train_accuracy"), "beside": (smaller, smaller)}
+        found.append(Claim(f"larger-batch-{part}-{rate}", text, *pair, ledger=39))
         text = f"A batch of {large:,} has a narrower gap from training to test than one of {small} {where}, {words}."
-        found.append(Claim(f"larger-batch-gap-{part}-{rate}", text, larger, larger, **how))
+        found.append(Claim.of_gap(f"larger-batch-gap-{part}-{rate}", text, *pair, ledger=39))
     for word, size in (("small", small), ("large", large)):
         text = f"At the rate of {middle}, a batch of {size:,} is too {word}: it classifies worse {where}."
-        how = {"source": "popular articles", "margin": 0.01, "ledger": 40}
-        found.append(Claim(f"batch-too-{word}-{part}", text, f"{middle}, tuned", f"{size}, fixed", **how))
+        found.append(Claim(f"batch-too-{word}-{part}", text, f"{middle}, tuned", f"{size}, fixed", ledger=40))
     return Comparison(
         base,
         by="batch, rate",
         arms=arms,
         rates={f"{size}, tuned": tuple(lowest[size] * 2**k for k in range(rates)) for size in epochs},
         claims=tuple(found),
+        margin=0.01,
         control=f"{middle}, tuned",
         seeds=8,
         longer_seeds=0,  # what equal epochs and equal steps do is the question

@@ -9,19 +9,16 @@ Before:  a short trial in plain SGD at 0.16 fell from 96% to 55% within its last
 scored. Dropped, they wait for the next shuffle. The kept arms have rates of their own, one that of the dropped.
 """
 
-from cnnkit.evidence import claims
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
 from cnnkit.lab.config import RunConfig
 
 MARGIN = 0.002
 CURES = {"constant": {}, "falling": {"schedule": "cosine"}, "averaged": {"ema": 0.99}}
-WHERE = "(LeNet-5, 10,000 MNIST images, batches of 256 and one of 16)"
-SOURCE = "ours, after what version 0.1 of cnnkit suffered"
 LOST = ("dropped, constant", "kept, at that rate")
 
 
 def _claim(id, text, better, worse, **how):
-    return Claim(id, f"{text} {WHERE}.", better, worse, **{"source": SOURCE, "margin": MARGIN, "ledger": 20} | how)
+    return Claim(id, text, better, worse, "ours, after what version 0.1 of cnnkit suffered", **how)
 
 
 last = Comparison(
@@ -31,6 +28,9 @@ last = Comparison(
     | {f"kept, {cure}": fields | {"last_batch": "keep"} for cure, fields in CURES.items()}
     | {LOST[1]: {"last_batch": "keep", "learning_rate": Times(LOST[0], 1.0)}},
     rates=(0.005, 0.01, 0.02, 0.04, 0.08, 0.16),
+    where="(LeNet-5, 10,000 MNIST images, batches of 256 and one of 16)",
+    margin=MARGIN,
+    ledger=20,
     claims=(
         _claim("last-batch-costs", "At one constant rate, keeping the small last batch costs accuracy", *LOST),
         _claim("last-batch-costs-tuned", "At a constant rate tuned for it, keeping the small last batch costs accuracy",
@@ -44,18 +44,11 @@ last = Comparison(
 )  # fmt: skip
 
 
-def answer(found):
-    """Return what the small last batch costs with and without a cure."""
-    effect = 100 * claims.as_table(found.verdicts()).set_index("id")["effect"]
-    cost = f"Kept at a constant rate it costs {effect['last-batch-costs']:.1f} points"
-    return f"{cost}; where the rate falls, {0 - effect['last-batch-falling']:.1f}."
-
-
 EXPERIMENT = Experiment(
     name="last_batch",
     question="What does a small last batch cost, and do a falling rate or averaged weights cure it?",
     full=last,
     smoke=last.small(rates=1, seeds=1, dataset="digits", train_size=272, epochs=2),
     notebook="06_batch_size",
-    answer=answer,
+    answer="A constant rate loses {last-batch-costs:.1f} points by it, one that falls gains {last-batch-falling:+.1f}.",
 )

@@ -17,13 +17,11 @@ from cnnkit.lab.config import RunConfig
 KINDS = {"plain": "plain", "residual": "resnet"}
 FIRST = {("plain", 8): 0.025, ("plain", 20): 0.0125, ("plain", 56): 0.00625}  # rates, where the grids begin
 FIRST |= dict.fromkeys((("residual", depth) for depth in (8, 20, 56)), 0.025)
-WHERE = "(half as wide as the paper's, 5,000 CIFAR-10 images at half their resolution)"
 HE = "popular articles; He et al. 2015, sec. 4.2"
 
 
-def _claim(id, text, better, worse, source=HE, **how):
-    how = {"metric": "train_accuracy", "margin": 0.01} | how
-    return Claim(id, f"{text} {WHERE}.", better, worse, source, ledger=55, **how)
+def _claim(id, text, better, worse, source=HE, metric="train_accuracy", **how):
+    return Claim(id, text, better, worse, source, metric=metric, **how)
 
 
 networks = Comparison(
@@ -40,6 +38,9 @@ networks = Comparison(
         f"{kind}, {depth}": {"model": f"{KINDS[kind]}{depth}", "model_args": {"width": 8}} for kind, depth in FIRST
     },
     rates={f"{kind}, {depth}": tuple(FIRST[kind, depth] * 2**k for k in range(5)) for kind, depth in FIRST},
+    where="(half as wide as the paper's, 5,000 CIFAR-10 images at half their resolution)",
+    margin=0.01,
+    ledger=55,
     claims=(
         _claim("degradation", "Of plain networks, one of 56 layers ends at a higher training error than one of 20",
                "plain, 20", "plain, 56"),

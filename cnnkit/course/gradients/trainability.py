@@ -24,8 +24,8 @@ BASE = RunConfig(
     batch_size=50,
     epochs=8,
 )
-WHERE = "(3×3 convolutions of 16 filters, 2,500 MNIST images at half their resolution, 8 epochs)"
-COMMON = {"score": "train_accuracy", "tuned_with": {"epochs": 4}}
+COMMON = {"score": "train_accuracy", "tuned_with": {"epochs": 4}, "margin": 0.01}
+COMMON["where"] = "(3×3 convolutions of 16 filters, 2,500 MNIST images at half their resolution, 8 epochs)"
 # Gains by depth, each with the rate at which its grid begins; without one it follows He's, of gain 1.
 GAINS = {
     "4": {"0.5": 0.02, "0.71": 0.01, "1": 0.005, "1.41": 0.0025, "2": 0.001},
@@ -34,8 +34,8 @@ GAINS = {
 }
 
 
-def _claim(id, ledger, text, better, worse, source="popular articles", metric="train_accuracy", **how):
-    return Claim(id, f"{text} {WHERE}.", better, worse, source, margin=0.01, metric=metric, ledger=ledger, **how)
+def _claim(id, text, better, worse, source="popular articles", metric="train_accuracy", **how):
+    return Claim(id, text, better, worse, source, metric=metric, **how)
 
 
 def _start(depth, gain):
@@ -56,20 +56,21 @@ starts = Comparison(
     rates={f"{depth}, {gain}": _six(first) for depth, gains in GAINS.items() for gain, first in gains.items() if first}
     | dict.fromkeys(("20, uniform", "20, orthogonal"), _six(GAINS["20"]["1"])),
     claims=(
-        _claim("start-too-small", 53, "In 20 layers of ReLUs weights of half He's variance, as Glorot's, do worse",
+        _claim("start-too-small", "In 20 layers of ReLUs weights of half He's variance, as Glorot's, do worse",
                "20, 1", "20, 0.71", HE),
-        _claim("start-too-small-10", 53, "In 10 layers of ReLUs weights of half He's variance do worse",
+        _claim("start-too-small-10", "In 10 layers of ReLUs weights of half He's variance do worse",
                "10, 1", "10, 0.71", HE),
-        _claim("start-too-large", 53, "In 10 layers of ReLUs weights of twice He's variance end at a higher training "
+        _claim("start-too-large", "In 10 layers of ReLUs weights of twice He's variance end at a higher training "
                "error", "10, 1", "10, 1.41"),
-        _claim("start-too-large-test", 53, "In 10 layers of ReLUs weights of twice He's variance classify worse",
+        _claim("start-too-large-test", "In 10 layers of ReLUs weights of twice He's variance classify worse",
                "10, 1", "10, 1.41", metric="test_accuracy"),
-        _claim("start-orthogonal", 53, "In 20 layers orthogonal weights do better than normal ones of equal variance",
+        _claim("start-orthogonal", "In 20 layers orthogonal weights do better than normal ones of equal variance",
                "20, orthogonal", "20, 1", SAXE),
-        _claim("start-uniform", 53, "In 20 layers normal weights do better than uniform ones of equal variance",
+        _claim("start-uniform", "In 20 layers normal weights do better than uniform ones of equal variance",
                "20, 1", "20, uniform", "ours"),
     ),
     control="20, 1",
+    ledger=53,
     seeds=6,
     **COMMON,
 )  # fmt: skip
@@ -92,14 +93,15 @@ activations = Comparison(
         if "learning_rate" not in _unit(name, depth)
     },
     claims=(
-        _claim("sigmoid-deep", 54, "In 4 layers ReLUs train better than sigmoids", "relu, 4", "sigmoid, 4"),
-        _claim("sigmoid-deeper", 54, "ReLUs are further ahead of sigmoids in 4 layers than in 2", "relu, 4",
+        _claim("sigmoid-deep", "In 4 layers ReLUs train better than sigmoids", "relu, 4", "sigmoid, 4"),
+        _claim("sigmoid-deeper", "ReLUs are further ahead of sigmoids in 4 layers than in 2", "relu, 4",
                "sigmoid, 4", beside=("relu, 2", "sigmoid, 2")),
-        _claim("tanh-deep", 54, "In 12 layers ReLUs train better than tanh", "relu, 12", "tanh, 12"),
-        _claim("elu-deep", 54, "In 12 layers ELUs classify better than ReLUs", "elu, 12", "relu, 12",
+        _claim("tanh-deep", "In 12 layers ReLUs train better than tanh", "relu, 12", "tanh, 12"),
+        _claim("elu-deep", "In 12 layers ELUs classify better than ReLUs", "elu, 12", "relu, 12",
                "Clevert et al. 2016", metric="test_accuracy"),
     ),
     control="relu, 12",
+    ledger=54,
     seeds=8,
     **COMMON,
 )  # fmt: skip

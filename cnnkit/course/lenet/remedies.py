@@ -32,8 +32,7 @@ ARMS |= {f"L2 of {value:g}": {"model_args": {"l2": value}} for value in (1e-5, 1
 
 
 def _claim(id, text, better):
-    source = "popular articles, after a textbook's MNIST example"
-    return Claim(id, text, better, "none", source, margin=MARGIN, ledger=58)
+    return Claim(id, text, better, "none", "popular articles, after a textbook's MNIST example")
 
 
 cases = Comparison(
@@ -41,6 +40,8 @@ cases = Comparison(
     by="remedies",
     arms=ARMS,
     rates=(0.04, 0.08, 0.16, 0.32, 0.64, 1.28),
+    margin=MARGIN,
+    ledger=58,
     claims=(
         _claim("remedy-decay", "Decay of the learning rate improves a two-layer network on MNIST.", "decay"),
         _claim("remedy-l2", "L2 regularization improves a two-layer network on MNIST.", "L2"),

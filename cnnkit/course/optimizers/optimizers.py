@@ -53,17 +53,15 @@ def compare(base, part, margin, where, **how):
     arms = {f"{name}, tuned": fields for name, fields in TUNED.items()}
     arms |= {f"{name}, default": fields | {"learning_rate": default_rate(name)} for name, fields in OPTIMIZERS.items()}
 
-    def claim(id, text, better, worse, source="popular articles", **how):
-        how = {"margin": margin, "ledger": 46} | how
-        return Claim(f"{id}-{part}", f"{text} {where}.", better, worse, source, **how)
+    def claim(id, text, better, worse, *source, **how):
+        return Claim(f"{id}-{part}", text, better, worse, *source, **how)
 
     def sooner(id, text, worse):
         how = {"metric": "steps", "target": ("val_accuracy", LEVELS[part][0]), "ratio": True, "margin": 1.0}
         text = f"Adam is sooner at {LEVELS[part][0]:.0%} of the validation images than {text}"
         return claim(f"adam-sooner-than-{id}", text, "Adam, tuned", worse, **how)
 
-    gap = {"metric": ("test_accuracy", "train_accuracy"), "beside": ("Adam, tuned", "Adam, tuned")}
-    common = {"by": "optimizer, rate", "seeds": 10, **how}
+    common = {"by": "optimizer, rate", "where": where, "margin": margin, "ledger": 46, "seeds": 10, **how}
     final = Comparison(
         base,
         arms=arms,
@@ -73,8 +71,8 @@ def compare(base, part, margin, where, **how):
             claim("adam-beats-momentum", "Adam classifies better than momentum 0.9", "Adam, tuned", "momentum, tuned"),
             claim("adam-needs-no-tuning", f"Adam at Keras' rate is at most {100 * margin:g} points below its best",
                   "Adam, default", "Adam, tuned", margin=-margin),
-            claim("momentum-gap", "With momentum 0.9 training and test accuracy are closer than with Adam",
-                  "momentum, tuned", "momentum, tuned", "Wilson et al. 2017 (read in other texts)", **gap),
+            Claim.of_gap(f"momentum-gap-{part}", "With momentum 0.9 training and test accuracy are closer than with "
+                         "Adam", "momentum, tuned", "Adam, tuned", "Wilson et al. 2017 (read in other texts)"),
             claim("nesterov", "Nesterov's momentum classifies better than momentum", "Nesterov, tuned",
                   "momentum, tuned", "ours, after Sutskever et al. 2013", ledger=45),
         ),
