@@ -247,6 +247,7 @@ def test_an_interaction_plans_for_four_arms():
         ({"rates": (0.1, 0.1, 0.2, 0.3, 0.4)}, "differ"),
         ({"claims": (dataclasses.replace(CLAIM, better="cnn"),)}, "Expected the arms of claim .* Received: cnn"),
         ({"claims": (dataclasses.replace(CLAIM, worse="mlp"),)}, "Expected two arms, or"),
+        ({"claims": (dataclasses.replace(CLAIM, margin=None),)}, "Expected a margin for claim mlp-beats-softmax"),
         ({"control": "cnn"}, "Expected control out of mlp; softmax. Received: 'cnn'"),
         ({"looks": 3}, "Expected looks 1 or 2. Received: looks=3"),
         ({"block": 0}, "Expected block"),
@@ -356,3 +357,27 @@ def test_a_trial_of_three_training_seeds_waits_for_all_its_runs(results_root):
     store.rebuild("tiny")
     found = trials.read("smoke")
     assert found.complete and found.answer() == "Found." and len(found.trials) == 2 and found.notes() == []
+
+
+def test_claims_say_where_they_hold_and_take_margin_and_ledger_from_the_comparison_where_they_have_none():
+    said = {"where": "(100 digits)", "margin": 0.02, "ledger": 5}
+    bare = Claim.of_gap("gap", "A hidden layer overfits less", "mlp", "softmax")
+    comparison = dataclasses.replace(NETWORKS, claims=(dataclasses.replace(CLAIM, text="It helps"), bare), **said)
+    for whole in (comparison, dataclasses.replace(comparison, seeds=8)):  # copies do not say it twice
+        helps, gap = whole.claims
+        assert (helps.text, helps.margin, helps.ledger) == ("It helps (100 digits).", 0.01, 77)
+        assert (gap.text, gap.margin, gap.ledger) == ("A hidden layer overfits less (100 digits).", 0.02, 5)
+    plan, _ = trained(comparison, lambda config: row(config) | {"train_accuracy": 0.95})
+    effect = plan.verdicts()[1]["effect"]
+    fresh = plan.of_role("fresh").groupby("arm")["test_accuracy"].mean()
+    assert effect == pytest.approx(fresh["mlp"] - fresh["softmax"])  # equal on the training images
+
+
+def test_an_answer_in_words_has_the_effects_in_points(monkeypatch):
+    plan, _ = trained(NETWORKS)
+    experiment = Experiment("x", "?", NETWORKS, NETWORKS, answer="A layer gains {mlp-beats-softmax:+.1f} points.")
+    monkeypatch.setattr(store, "read_runs", lambda *_: plan.rows.drop(columns=["arm", "role", "network"]))
+    monkeypatch.setattr(store, "read_history", lambda *_: plan.history)
+    found = experiment.read("full")
+    assert found.complete
+    assert found.answer() == f"A layer gains {100 * found.verdicts()[0]['effect']:+.1f} points."

@@ -120,6 +120,24 @@ def test_the_pages_hold_question_figures_table_verdicts_and_cost(tiny, tmp_path)
         assert str(tmp_path).encode() not in content, path
 
 
+def test_the_gallery_begins_with_the_figures_of_what_is_decided(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "SCREEN", {"other": "accuracy", "tiny": "accuracy"})
+    keep(tiny, leave_out=[("0.9", 102)])
+    picture = "classifier faster?](tiny/accuracy.png)](small/README.md#tiny)<br>Best: 0.9"
+    for complete in (False, True):
+        gallery.rebuild()
+        assert (picture in (tmp_path / "results/README.md").read_text()) == complete
+        keep(tiny)
+    chapter = (tmp_path / "results/small/README.md").read_text()
+    assert "Rows: [history.csv](../tiny/history.csv), [runs.csv](../tiny/runs.csv)" in chapter
+
+
+def test_every_figure_of_the_gallery_is_one_that_its_experiment_draws():
+    for name, stem in gallery.SCREEN.items():
+        found = course.findings(name)
+        assert not found.complete or (store.results_dir("full") / name / f"{stem}.png").exists(), (name, stem)
+
+
 def test_the_verdicts_in_the_table_are_those_of_scipy_on_the_rows(tiny, tmp_path):
     keep(tiny)
     gallery.rebuild()
