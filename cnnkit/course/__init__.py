@@ -85,7 +85,7 @@ def _cluster():
 def show(found, *stems):
     """Draw figures of `Findings`, such as `"accuracy_cifar10"` (all where no stem is given); say what is missing."""
     _say_gap(found)
-    for stem, drawn in found.figures().items():
+    for stem, drawn in found.figures(*stems).items():
         plots.mark_profile(drawn, found.profile)
         if stems and stem not in stems:
             plt.close(drawn.get_figure(root=True))

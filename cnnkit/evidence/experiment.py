@@ -188,35 +188,20 @@ class Findings:
                 sentences.append(f"{control} reaches {reached:.1%}, {words}")
         return sentences
 
-    def figures(self):
-        """Return a dict of file stem to Axes or Figure: rates, accuracies and curves of each part that is all there."""
-        drawn, more = {}, self.experiment.more_figures if self.complete else None
-        for part, plan in [pair for pair in self.plans.items() if not pair[1].missing]:
-            suffix, names = f"_{part}" if part else "", plan.comparison.names
-            hue = names[0] if len(names) == 1 else "arm"
-            # In the order of their declaration, not of the alphabet.
-            rows = plan.rows.assign(**{hue: pd.Categorical(plan.rows["arm"], list(plan.comparison.arms))})
-            fresh = rows[rows["role"] == "fresh"]
-            if plan.choices and isinstance(plan.comparison.score, str):
-                chosen = {arm: choice["learning_rate"] for arm, choice in plan.choices.items()}
-                tuning = rows.query("role == 'tuning' and arm in @chosen")
-                how = {"y": plan.comparison.score, "chosen": chosen, "error": True}
-                if len(chosen) > MANY:
-                    panels = {"x": "learning_rate", "hue": "arm"}
-                    drawn[f"tuning{suffix}"] = plots.plot_panels(plots.plot_sweep, tuning, **panels, **how)
-                else:
-                    drawn[f"tuning{suffix}"] = plots.plot_sweep(tuning, hue=hue, **how)
-            if fresh.empty:  # no arm found a rate
-                continue
-            how = {"y": "arm", "metric": "test_accuracy", "runs": fresh}
-            drawn[f"accuracy{suffix}"] = plots.plot_intervals(_levels(plan), **how)
-            lines = fresh[["run_id", "seed", "collapsed", hue]].merge(plan.history, on="run_id")
-            if fresh["arm"].nunique() > MANY:
-                how = {"x": "epoch", "y": "val_accuracy", "hue": hue}
-                drawn[f"curves{suffix}"] = plots.plot_panels(plots.plot_curves, lines, **how)
-            else:
-                drawn[f"curves{suffix}"] = plots.plot_curves(lines, metric="val_accuracy", hue=hue, error=True)
-        return drawn | (more(self) if more else {})
+    def figures(self, *stems):
+        """Return a dict of file stem to Axes or Figure: rates, accuracies and curves of each part that is all there.
+
+        Of those named by `stems` alone where there are any; with the experiment's own ones come all of these.
+        """
+        drawn = {
+            f"{stem}_{part}".rstrip("_"): draw
+            for part, plan in self.plans.items()
+            if not plan.missing
+            for stem, draw in _figures(plan).items()
+        }
+        drawn = {stem: draw() for stem, draw in drawn.items() if not stems or stem in stems}
+        more = self.experiment.more_figures
+        return drawn | (more(self) if more and self.complete else {})
 
     def answer(self):
         """Return the answer to the question in one sentence, or that it is being measured."""
@@ -255,7 +240,7 @@ class TrialFindings(Findings):
     def table(self):
         return self.experiment.tabulate(self) if self.complete else pd.DataFrame()
 
-    def figures(self):
+    def figures(self, *stems):
         return self.experiment.draw(self) if self.complete else {}
 
 
@@ -274,3 +259,31 @@ def _levels(plan):
         same = part.iloc[0][[*plan.comparison.names, *LEVELS[:3]]]
         lines.append([arm, *same, mean, low, high, len(sound), collapsed])
     return pd.DataFrame(lines, columns=["arm", *plan.comparison.names, *LEVELS])
+
+
+def _figures(plan):
+    """Return a dict of file stem to the function that draws it: an arm's rates, its accuracies and its curves."""
+    comparison, names = plan.comparison, plan.comparison.names
+    hue = names[0] if len(names) == 1 else "arm"
+    # In the order of their declaration, not of the alphabet.
+    rows = plan.rows.assign(**{hue: pd.Categorical(plan.rows["arm"], list(comparison.arms))})
+    fresh, functions = rows[rows["role"] == "fresh"], {}
+    if plan.choices and isinstance(comparison.score, str):
+        chosen = {arm: choice["learning_rate"] for arm, choice in plan.choices.items()}
+        tuning = rows.query("role == 'tuning' and arm in @chosen")
+        how = {"y": comparison.score, "chosen": chosen, "error": True}
+        if len(chosen) > MANY:
+            how |= {"x": "learning_rate", "hue": "arm"}
+            functions["tuning"] = lambda: plots.plot_panels(plots.plot_sweep, tuning, **how)
+        else:
+            functions["tuning"] = lambda: plots.plot_sweep(tuning, hue=hue, **how)
+    if fresh.empty:  # no arm found a rate
+        return functions
+    functions["accuracy"] = lambda: plots.plot_intervals(_levels(plan), y="arm", metric="test_accuracy", runs=fresh)
+    lines = fresh[["run_id", "seed", "collapsed", hue]].merge(plan.history, on="run_id")
+    if fresh["arm"].nunique() > MANY:
+        panels = {"x": "epoch", "y": "val_accuracy", "hue": hue}
+        functions["curves"] = lambda: plots.plot_panels(plots.plot_curves, lines, **panels)
+    else:
+        functions["curves"] = lambda: plots.plot_curves(lines, metric="val_accuracy", hue=hue, error=True)
+    return functions
