@@ -63,7 +63,7 @@ class Trials:
     draw: Callable  # TrialFindings -> dict of file stem to Axes or Figure
     answer: Callable
     decide: Callable | None = None  # TrialFindings -> list of dicts, verdicts that are counted
-    seeds: dict | None = None  # of profile to the training seeds of a trial; None without runs
+    seeds: dict | None = None  # of profile to the training seeds of a trial; None without runs, or where each has one
     notebook: str | None = None
 
     def read(self, profile):
@@ -133,12 +133,15 @@ class Findings:
     def table(self):
         """Return a DataFrame of one line an arm over its fresh seeds, of the parts that are all there.
 
-        It has the part (where there are several), what an arm's name says, `num_params, learning_rate, epochs`, of the
-        test accuracy over the runs that did not collapse `mean, low, high` (a 95% Student-t interval; below five runs
-        their range) and `n`, and `collapsed`: how many of how many, with a Clopper–Pearson interval where any did.
+        It has the part (where there are several), what an arm's name says (`arm`, where that is many things),
+        `num_params, learning_rate, epochs`, of the test accuracy over the runs that did not collapse `mean, low, high`
+        (a 95% Student-t interval; below five runs their range) and `n`, and `collapsed`: how many of how many, with a
+        Clopper–Pearson interval where any did.
         """
         there = {part: plan for part, plan in self.plans.items() if not plan.missing}
         names = dict.fromkeys((name for plan in there.values() for name in plan.comparison.names), "")
+        if len(names) > MANY:  # they would be mostly empty
+            names = {"arm": ""}
         tables = [_levels(plan).assign(part=part) for part, plan in there.items()]
         table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["part", *names, *LEVELS])
         # Parts may name their arms by other things.
@@ -226,8 +229,8 @@ class TrialFindings(Findings):
         self.missing = [] if len(self.trials) else ["trials.csv"]
         if "run_id" in self.trials:
             first = self.runs[self.runs["run_id"].isin(self.trials["run_id"])].to_dict("records")
-            seeds = self.experiment.seeds[self.profile]
-            asked = [RunConfig.from_row(row).replace(seed=seed) for row in first for seed in seeds]
+            seeds, configs = self.experiment.seeds or {self.profile: None}, map(RunConfig.from_row, first)
+            asked = [one.replace(seed=s) for one in configs for s in seeds[self.profile] or (one.seed,)]
             self.configs = {config.run_id: config for config in asked}
             self.missing += sorted({*self.trials["run_id"], *self.configs} - {*self.runs["run_id"]})
 

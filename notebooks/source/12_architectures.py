@@ -300,7 +300,7 @@ tell(found["ablations"])
 if found["ablations"].complete:
     table = found["ablations"].table()
     rows = claims.as_table(found["ablations"].verdicts()).set_index("id")
-    sizes = table[table["part"] == "kernels"].set_index("kernels")["mean"].filter(regex="^[0-9]").sort_values()
+    sizes = table[table["part"] == "kernels"].set_index("arm")["mean"].filter(regex="^[0-9]").sort_values()
     average, gap = rows.loc["average-accuracy"], rows.loc["average-gap"]
     say(
         f"**Prediction 4.** Best first: {', '.join(f'{name} {mean:.1%}' for name, mean in sizes[::-1].items())}.",

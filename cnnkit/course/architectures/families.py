@@ -12,7 +12,7 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from cnnkit import anatomy, models, plots
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
@@ -107,6 +107,8 @@ def plot_pareto(found):
             where = {"xytext": (4, -9), "textcoords": "offset points", "fontsize": 7}
             ax.annotate(line.network, (getattr(line, column), 100 * line.mean), **where)
         ax.set(xscale="log", xlabel=label)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.margins(x=0.25)
     axes[0].set_ylabel(plots.style.label("test_accuracy"))
