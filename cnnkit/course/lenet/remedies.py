@@ -19,7 +19,11 @@ from cnnkit.lab.config import RunConfig
 
 MARGIN = 0.002
 REMEDIES = {"decay": {"schedule": "cosine"}, "L2": {"model_args": {"l2": 1e-4}}, "average": {"ema": 0.99}}
-CORNERS = [remedies for size in range(4) for remedies in itertools.combinations(REMEDIES, size)]  # of the factorial
+
+
+def corners(remedies):
+    """Return all sets of some remedies, tuples: the corners of their factorial, none of them first."""
+    return [some for size in range(len(remedies) + 1) for some in itertools.combinations(remedies, size)]
 
 
 def name(remedies):
@@ -27,7 +31,7 @@ def name(remedies):
     return " + ".join(remedies) or "none"
 
 
-ARMS = {name(remedies): {k: v for one in remedies for k, v in REMEDIES[one].items()} for remedies in CORNERS}
+ARMS = {name(remedies): {k: v for one in remedies for k, v in REMEDIES[one].items()} for remedies in corners(REMEDIES)}
 ARMS |= {f"L2 of {value:g}": {"model_args": {"l2": value}} for value in (1e-5, 1e-3)}
 
 
@@ -54,8 +58,8 @@ cases = Comparison(
 )
 
 
-def effects(found):
-    """Return the effects of the 2³ factorial on test accuracy, one a line, with intervals over seeds.
+def effects(found, remedies=tuple(REMEDIES), margin=MARGIN):
+    """Return the effects of three remedies' 2³ factorial on test accuracy, a line each, with intervals over seeds.
 
     Simple effects are of one remedy alone; a main effect is the mean of the four arms with it minus that of the four
     without; the interaction of two is half of how much the one's effect changes when the other is there. A seed of
@@ -63,16 +67,16 @@ def effects(found):
     """
     fresh = found.plans[""].of_role("fresh")
     scores = fresh[~fresh["collapsed"]].pivot(index="seed", columns="arm", values="test_accuracy")
-    scores = scores.reindex(columns=[name(corner) for corner in CORNERS]).dropna()
-    columns = [(one, "alone", scores[one] - scores["none"]) for one in REMEDIES]
-    for names in CORNERS[1:]:
+    scores = scores.reindex(columns=[*map(name, corners(remedies))]).dropna()
+    columns = [(one, "alone", scores[one] - scores["none"]) for one in remedies]
+    for names in corners(remedies)[1:]:
         # Four arms have the sign +1 and four -1: the signed sum over 4 is the difference of their means.
-        signs = [(-1) ** sum(one not in corner for one in names) for corner in CORNERS]
+        signs = [(-1) ** sum(one not in corner for one in names) for corner in corners(remedies)]
         kind = "main" if len(names) == 1 else "interaction"
         columns.append((" × ".join(names), kind, (scores * signs).sum(axis=1) / 4))
     lines = [(of, kind, *store.student_interval(values)) for of, kind, values in columns]
     table = pd.DataFrame(lines, columns=["effect of", "kind", "effect", "low", "high"])
-    return table.assign(n=len(scores), margin=MARGIN)
+    return table.assign(n=len(scores), margin=margin)
 
 
 def plot_effects(found):

@@ -1,0 +1,126 @@
+"""Dropout: how much, of which layers, with which learning rate, and for how large a network?
+
+Run:     python -m cnnkit sweep dropout --profile full
+Expect:  about 42% without it on 3,000 images of CIFAR-10 at half their resolution; 40 minutes of one core.
+
+Three parts. `places`: shares of the dense layer's units from a tenth to nine, and the usual shares of pixels, maps and
+units. `rates`: what Srivastava et al. 2014 advise beside it (their app. A): ten times the rate, a momentum of 0.95 to
+0.99, units no longer than 3 to 4; ours start at a length of 1.4, so that 2 is as tight. `widths`: a quarter, and the
+whole, of Keras' example.
+"""
+
+from cnnkit import plots
+from cnnkit.course.regularization._recipe import ALONE, BASE, COMMON, RATES, SMALL, drop
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
+
+SRIVASTAVA = "popular articles; Srivastava et al. 2014, "
+SHARES = (0.1, 0.2, 0.5, 0.7, 0.9)
+KERAS = {"conv_dropout": 0.25, "dense_dropout": 0.5}  # the shares of Keras' example
+HOW = COMMON | {"rates": RATES, "tuned_with": {"epochs": 10}, "seeds": 8}
+
+places = Comparison(
+    BASE,
+    by="place, share",
+    arms={
+        "none, 0": {},
+        **{f"dense, {share}": drop(dense_dropout=share) for share in SHARES},
+        "pixels, 0.2": drop(input_dropout=0.2),
+        "maps, 0.25": drop(conv_dropout=0.25),
+        "maps and dense, 0.25 and 0.5": drop(**KERAS),
+        "all, 0.2 to 0.5": drop(input_dropout=0.2, **KERAS),
+    },
+    ledger=49,
+    claims=(
+        Claim("dropout-half", "Dropout of a half on the dense layer improves accuracy", "dense, 0.5", "none, 0"),
+        Claim.of_gap("dropout-half-gap", "Dropout of a half on the dense layer narrows the gap", "dense, 0.5",
+                     "none, 0"),
+        Claim("dropout-tenth", "Dropout of a tenth on the dense layer buys less than a point", "none, 0", "dense, 0.1",
+              margin=-0.01),
+        Claim("dropout-seven-tenths", "Dropout of seven tenths on the dense layer classifies worse than of a half",
+              "dense, 0.5", "dense, 0.7"),
+        Claim("dropout-nine-tenths", "Dropout of nine tenths on the dense layer classifies worse than of a half",
+              "dense, 0.5", "dense, 0.9"),
+        Claim("dropout-pixels", "Dropout of a fifth of the pixels improves accuracy", "pixels, 0.2", "none, 0",
+              ledger=50),
+        Claim("dropout-maps", "Dropout of a quarter of the maps' values beside the dense layer's improves accuracy",
+              "maps and dense, 0.25 and 0.5", "dense, 0.5", SRIVASTAVA + "sec. 6.1.2", ledger=50),
+        Claim("dropout-everywhere", "Dropout of pixels, maps and units beats that of the dense layer's units alone",
+              "all, 0.2 to 0.5", "dense, 0.5", ledger=50),
+    ),
+    control="maps and dense, 0.25 and 0.5",
+    **HOW,
+)  # fmt: skip
+
+LONG, TENFOLD = {"regularization": {"max_norm": 2.0}}, {"learning_rate": Times("plain, own", 10)}
+rates = Comparison(
+    BASE,
+    by="network, rate",
+    arms={
+        "plain, own": {},
+        "dropout, own": drop(**KERAS),
+        "dropout, of plain": drop(**KERAS) | {"learning_rate": Times("plain, own", 1)},
+        "dropout, tenfold": drop(**KERAS) | TENFOLD,
+        "max-norm, own": LONG,
+        "dropout + max-norm, own": drop(**KERAS) | LONG,
+        "dropout + max-norm, tenfold": drop(**KERAS) | LONG | TENFOLD,
+        "dropout + momentum 0.95, own": drop(**KERAS) | {"optimizer_args": {"momentum": 0.95}},
+    },
+    ledger=50,
+    claims=(
+        Claim("dropout-tenfold", "With dropout ten times the rate that suits the network without it beats that rate",
+              "dropout, tenfold", "dropout, of plain", SRIVASTAVA + "app. A"),
+        Claim("dropout-tenfold-collapses", "With dropout more runs collapse at ten times that rate",
+              "dropout, of plain", "dropout, tenfold", "ours", metric="collapsed", margin=0.1),
+        Claim("dropout-tenfold-max-norm", "With dropout and units of at most 2 ten times that rate beats it, too",
+              "dropout + max-norm, tenfold", "dropout, of plain", SRIVASTAVA + "app. A"),
+        Claim("dropout-momentum", "With dropout momentum 0.95 classifies better than 0.9",
+              "dropout + momentum 0.95, own", "dropout, own", SRIVASTAVA + "app. A"),
+        Claim("dropout-max-norm", "Beside dropout units of at most 2 improve accuracy", "dropout + max-norm, own",
+              "dropout, own", SRIVASTAVA + "sec. 5.1"),
+        Claim("max-norm-alone", "Without dropout units of at most 2 improve accuracy", "max-norm, own", "plain, own",
+              "ours"),
+    ),
+    control="dropout, own",
+    longer_seeds=0,  # the control is that of `places`
+    **HOW,
+)  # fmt: skip
+widths = Comparison(
+    BASE,
+    by="width, dropout",
+    arms={
+        f"{width}, {name}": {"model_args": ALONE | {"width": width} | shares}
+        for width in (0.25, 1.0)
+        for name, shares in (("none", {}), ("with", KERAS))
+    },
+    ledger=50,
+    claims=(
+        Claim("dropout-big-nets", "Dropout buys more in a network four times as wide", "1.0, with", "1.0, none",
+              beside=("0.25, with", "0.25, none")),
+    ),
+    control="1.0, with",
+    longer_seeds=0,  # as above
+    **HOW,
+)  # fmt: skip
+
+
+def plot_shares(found):
+    """Return the training and the test accuracy by the dense layer's share."""
+    if "places" not in found.plans:
+        return {}
+    fresh = found.plans["places"].of_role("fresh").query("place in ('none', 'dense')")
+    sides = {"test_accuracy": "test", "train_accuracy": "training"}
+    lines = fresh.melt(["share", "seed", "status", "collapsed"], [*sides], "images", "accuracy")
+    lines = lines.assign(share=lines["share"].astype(float), images=lines["images"].map(sides))
+    return {"shares": plots.plot_sweep(lines, x="share", y="accuracy", hue="images", log_x=False)}
+
+
+EXPERIMENT = Experiment(
+    name="dropout",
+    question="How much dropout, of which layers, with which rate, and for which networks?",
+    full={"places": places, "rates": rates, "widths": widths},
+    smoke={"widths": widths.small(**SMALL)},
+    notebook="10_regularization",
+    answer="In points: half of the dense layer {dropout-half:+.1f}, with maps {dropout-maps:+.1f} more, "
+    "with pixels {dropout-everywhere:+.1f}.",
+    more_figures=plot_shares,
+)
