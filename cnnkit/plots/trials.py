@@ -1,6 +1,10 @@
 """A search's trials: where in the space the good ones lie."""
 
+import textwrap
+
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import seaborn as sns
 from pandas.api.types import is_numeric_dtype
 
@@ -40,3 +44,45 @@ def plot_trials(trials, names):
     words = f"{len(whole)} trials of {epochs} epochs; {lost} of them diverged or failed, and are not drawn"
     figure.suptitle(words, fontsize=8, color="0.35")
     return figure
+
+
+def plot_parallel(trials, names, *, share=0.1, ax=None):
+    """Draw every whole trial as a line from hyperparameter to hyperparameter, those of the best `share` in colour.
+
+    `trials` and `names` are as for `plot_trials`. A logarithmic axis is spaced so; the ends of each are written on it.
+    """
+    whole = trials[trials["epochs"] == trials["epochs"].max()].drop_duplicates("run_id").reset_index(drop=True)
+    ax = plt.subplots(figsize=(1.35 * len(names) + 1, 4), layout="constrained")[1] if ax is None else ax
+    places, ticks = {}, {}
+    for name in names:
+        values, spaced = whole[name], (lambda x: x)
+        if is_numeric_dtype(values) and values.nunique() > 5:
+            spaced = np.log if values.min() > 0 and values.max() >= 10 * values.min() else spaced
+            ticks[name] = {f"{end:.2g}": spaced(end) for end in (values.min(), values.max())}
+        else:
+            values = values.astype(object).where(values.notna(), "none")
+            kinds = sorted(values.unique())
+            ticks[name] = {str(kind): place for place, kind in enumerate(kinds)}
+            values = values.map(dict(zip(kinds, ticks[name].values(), strict=True)))
+        low, high = min(ticks[name].values()), max(ticks[name].values())
+        width = high - low or 1.0
+        places[name] = (spaced(values.astype(float)) - low) / width
+        ticks[name] = {text: (place - low) / width for text, place in ticks[name].items()}
+    best = whole["score"] >= whole["score"].quantile(1 - share)
+    kinds = {"lost": whole["score"].isna(), "others": ~best & whole["score"].notna(), f"best {share:.0%}": best}
+    looks = (("0.75", 0.4, ":"), ("0.75", 0.5, "-"), (sns.color_palette("colorblind")[0], 1.4, "-"))
+    for (kind, chosen), (colour, width, style) in zip(kinds.items(), looks, strict=True):
+        if chosen.any():
+            lines = pd.DataFrame(places)[chosen].T.to_numpy()
+            drawn = ax.plot(range(len(names)), lines, color=colour, linewidth=width, linestyle=style, alpha=0.8)
+            drawn[0].set_label(f"{kind} ({chosen.sum()})")
+    for place, name in enumerate(names):
+        ax.axvline(place, color="0.3", linewidth=0.8)
+        for text, height in ticks[name].items():
+            ax.annotate(text, (place, height), (3, 2), textcoords="offset points", fontsize=8)
+    titles = [textwrap.fill(name.split(".")[-1].replace("_", " ").capitalize(), 10) for name in names]
+    ax.set(xticks=range(len(names)), yticks=[], ylim=(-0.04, 1.09), xlim=(-0.1, len(names) - 0.5))
+    ax.set_xticklabels(titles)
+    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
+    sns.despine(ax=ax, left=True, bottom=True)
+    return ax

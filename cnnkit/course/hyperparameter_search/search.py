@@ -80,4 +80,5 @@ EXPERIMENT = Trials(
     draw=draw,
     answer=answer,
     seeds=TRAINING_SEEDS,
+    notebook="13_hyperparameter_search",
 )
