@@ -6,11 +6,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.ticker import LogLocator
 from pandas.api.types import is_numeric_dtype
+
+from cnnkit.plots.style import nice
 
 
 def plot_trials(trials, names):
-    """Draw the validation score of every whole trial against each hyperparameter, a row of panels an algorithm.
+    """Draw what every whole trial's validation score leaves, against each hyperparameter; a row an algorithm.
 
     Args:
         trials: DataFrame of `search.run_search`, of one algorithm or several; whole are those of the most epochs.
@@ -22,11 +25,13 @@ def plot_trials(trials, names):
     texts = {name: trials[name].fillna("none").astype(str) for name in names if not is_numeric_dtype(trials[name])}
     trials = trials.assign(**texts)
     whole = trials[trials["epochs"] == trials["epochs"].max()].drop_duplicates(["algorithm", "run_id"])
+    error = 100 * (1 - whole["score"])
+    whole = whole.assign(error=error.clip(lower=error[error > 0].min() / 2))  # none at all has no place on the axis
     lost, epochs, rows = whole["score"].isna().sum(), whole["epochs"].max(), sorted(whole["algorithm"].unique())
     size = {"figsize": (3 * len(names), 2.3 * len(rows) + 0.6), "layout": "constrained", "squeeze": False}
     figure, axes = plt.subplots(len(rows), len(names), sharex="col", sharey=True, **size)
     for row, algorithm, colour in zip(axes, rows, sns.color_palette("colorblind"), strict=False):
-        look = {"data": whole[whole["algorithm"] == algorithm].assign(score=100 * whole["score"]), "y": "score"}
+        look = {"data": whole[whole["algorithm"] == algorithm], "y": "error"}
         look |= {"color": colour, "alpha": 0.7, "linewidth": 0}
         for ax, name in zip(row, names, strict=True):
             values = trials[name]
@@ -39,8 +44,12 @@ def plot_trials(trials, names):
             ax.grid(axis="y", color="0.92")
             ax.set_axisbelow(True)
         row[0].set_title(algorithm, loc="left", fontsize="medium")
+    axes[0, 0].set_yscale("log")
+    axes[0, 0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[0, 0].yaxis.set_major_formatter("{x:g}")
+    axes[0, 0].yaxis.set_minor_formatter("")
     sns.despine(figure)
-    figure.supylabel("Validation score (%)", fontsize="medium")
+    figure.supylabel("Validation error (%)", fontsize="medium")
     words = f"{len(whole)} trials of {epochs} epochs; {lost} of them diverged or failed, and are not drawn"
     figure.suptitle(words, fontsize=8, color="0.35")
     return figure
@@ -62,7 +71,7 @@ def plot_parallel(trials, names, *, share=0.1, ax=None):
         else:
             values = values.astype(object).where(values.notna(), "none")
             kinds = sorted(values.unique())
-            ticks[name] = {str(kind): place for place, kind in enumerate(kinds)}
+            ticks[name] = {nice(kind): place for place, kind in enumerate(kinds)}
             values = values.map(dict(zip(kinds, ticks[name].values(), strict=True)))
         low, high = min(ticks[name].values()), max(ticks[name].values())
         width = high - low or 1.0
@@ -80,9 +89,9 @@ def plot_parallel(trials, names, *, share=0.1, ax=None):
         ax.axvline(place, color="0.3", linewidth=0.8)
         for text, height in ticks[name].items():
             ax.annotate(text, (place, height), (3, 2), textcoords="offset points", fontsize=8)
-    titles = [textwrap.fill(name.split(".")[-1].replace("_", " ").capitalize(), 10) for name in names]
+    words = [name.split(".")[-1].replace("_", " ").capitalize() for name in names]
     ax.set(xticks=range(len(names)), yticks=[], ylim=(-0.04, 1.09), xlim=(-0.1, len(names) - 0.5))
-    ax.set_xticklabels(titles)
+    ax.set_xticklabels([textwrap.fill(word, 10, break_long_words=False) for word in words])
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     sns.despine(ax=ax, left=True, bottom=True)
     return ax

@@ -182,7 +182,7 @@ tell_facts(one for one in facts.FACTS if one.id == "grid-tries-few")
 # ## A landscape: four hyperparameters on MNIST
 #
 # Does it look like that, few that matter? All whole trials of *search*: rows are the algorithms, a point is a setting,
-# its height the mean validation score of three seeds.
+# its height the mean validation error over three seeds.
 
 # %%
 show(found["search"], "settings")
@@ -639,7 +639,7 @@ if done:
         + ", ".join(f"{name} {one.diverged + one.collapsed:.0f} of {one.whole:.0f}" for name, one in gone.iterrows())
         + ". That is what a model of the scores, or an early look, can spare.",
         "The edges of the space:",
-        plots.markdown_table(reading.edges(searched, regret.SPACE).round(2)),
+        plots.markdown_table(plots.readable(reading.edges(searched, regret.SPACE))),
     )
 else:
     say(f"*regret: {found['regret'].gap()}.*")
@@ -651,19 +651,23 @@ else:
 
 # %%
 if done:
-    one_each = regret.searched(found["regret"]).assign(dropout=lambda t: pd.cut(t["model_args.dense_dropout"], 3))
-    one_each = reading.whole(one_each).query("algorithm == 'random'")
-    one_each = one_each.assign(augmentation=one_each["augmentation"].fillna("none"))
+    thirds = {"bins": [-0.01, 0.23, 0.47, 0.7], "labels": ["to 0.23", "to 0.47", "to 0.70"]}
+    one_each = reading.whole(regret.searched(found["regret"])).query("algorithm == 'random'")
+    one_each = one_each.assign(
+        augmentation=one_each["augmentation"].fillna("none"),
+        dropout=pd.cut(one_each["model_args.dense_dropout"], **thirds),
+    )
     fig, axes = plt.subplots(1, 3, figsize=(11, 2.8), sharey=True, layout="constrained")
     for ax, name in zip(axes, ("augmentation", "model_args.width", "dropout"), strict=True):
         groups = {str(value): part["score"].dropna() for value, part in one_each.groupby(name, observed=True)}
         n = min(map(len, groups.values()))
-        for place, scores in enumerate(groups.values()):
-            ax.plot(np.full(len(scores), place), 100 * scores, "o", color="0.75", ms=3)
-            ax.plot(place, 100 * reading.expected_best(scores)[n], "D", color=blue, ms=8)
-        ax.set_xticks(range(len(groups)), list(groups), fontsize=8)
+        for place, one in enumerate(groups.values()):
+            ax.plot(np.full(len(one), place), 100 * one, "o", color="0.75", ms=3)
+            ax.plot(place, 100 * reading.expected_best(one)[n], "D", color=blue, ms=8)
+        ax.set_xticks(range(len(groups)), list(groups))
         ax.set_xlabel(f"{name.split('.')[-1].capitalize()} (◆: expected best of {n})")
-    axes[0].set_ylabel("Validation score (%)")
+    axes[0].set_ylim(bottom=100 * one_each["score"].median())
+    axes[0].set_ylabel("Validation score (%),\nthe upper half")
     sns.despine(fig)
     plt.show()
 else:

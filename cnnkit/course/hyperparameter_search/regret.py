@@ -204,7 +204,7 @@ def tabulate(found):
 def draw(found):
     """Return regret over the budget, best scores beside what came of them, what matters, and all settings at once."""
     figures = {"regret": plots.plot_sweep(regrets(found), x="epochs", y="regret", hue="algorithm", log_x=False)}
-    label = "Behind the winner, on fresh seeds (points of validation accuracy)"
+    label = "Behind the winner, on fresh seeds (points)"
     figures["regret"].set(xlabel="Epochs spent by the search", ylabel=label)
     figures["promised"] = plot_promised(promised(found))
     if len(parts := importances(found)):
@@ -228,6 +228,7 @@ def plot_promised(told):
 def plot_importances(parts):
     """Return how much of a forest's R² is lost without each hyperparameter, with intervals over held-out searches."""
     table = store.summarise(parts, "hyperparameter", "importance").sort_values("mean", ascending=False)
+    table["hyperparameter"] = table["hyperparameter"].str.split(".").str[-1].str.replace("_", " ")
     ax = plots.plot_intervals(table, y="hyperparameter", metric="importance", reference=0)
     ax.set(xlabel="R² lost on a search that the forest has not seen, where it is shuffled")
     return ax

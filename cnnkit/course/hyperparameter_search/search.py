@@ -51,8 +51,9 @@ def best_so_far(trials):
 
 def draw(found):
     """Return the best score found against the epochs spent, and where in the space it lies."""
-    best = plots.plot_sweep(best_so_far(found.trials), x="epochs", y="val_score", hue="algorithm", log_x=False)
-    best.set(xlabel="Epochs spent by the search", ylabel="Best validation score so far (%)")
+    how = {"x": "epochs", "y": "val_score", "hue": "algorithm", "log_x": False, "error": True}
+    best = plots.plot_sweep(best_so_far(found.trials), **how)
+    best.set(xlabel="Epochs spent by the search", ylabel="Validation error of the best so far (%)")
     return {"best_so_far": best, "settings": plots.plot_trials(found.trials, list(SPACE))}
 
 
