@@ -110,8 +110,8 @@ assert np.allclose(shares["plain"], [0.0009, 0.009, 0.09, 0.9], atol=0.01)
 pd.DataFrame(shares, index=decades).T.style.format("{:.1%}")
 
 # %% [markdown]
-# Nine draws in ten fall into the one decade where, as a rule, nothing trains. The command line of this course takes
-# the logarithm wherever a range spans a decade or more.
+# Nine plain draws in ten fall into the last decade, one in a hundred into the first two. The command line of this
+# course takes the logarithm wherever a range spans a decade or more.
 
 # %% [markdown]
 # ## A grid, or chance?
@@ -709,8 +709,8 @@ else:
 # - *"Bayesian search needs far fewer trials."* It may. But its first trials are random, its model is unsure in many
 #   dimensions, and where most settings within a decade are alike nothing is left to find. Compare over search *seeds*:
 #   one search of each is a coin flip.
-# - *"Hyperband is 5 to 30 times as fast"*: Li et al. say so of their tasks, with 300 times the smallest budget between
-#   first and last round. Between 2 and 12 epochs there is less to save.
+# - *"Hyperband is an order of magnitude faster."* Li et al. say so of their tasks, where the last round trains up to
+#   256 times as long as the first. Between 2 and 12 epochs there is less to save.
 
 # %% [markdown]
 # ## Limits
@@ -806,7 +806,8 @@ reached, best = 100 * np.mean(kept, axis=0)
 print(f"{27 + 3 * 8} epochs instead of {halving} or 243: {reached:.2f}%, {best - reached:.2f} points behind")
 
 # %% [markdown]
-# **5.** With so few digits the seeds usually differ by more than the algorithms do.
+# **5.** Compare the gap between the two algorithms' means with the spread of three searches of one of them, and with
+# that of one winner over its fresh seeds. Only a gap well beyond both means anything.
 
 # %% [markdown]
 # ## Sources and what to read next
