@@ -40,6 +40,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from cnnkit.course.hyperparameter_search import _reading as reading
 from cnnkit.course.hyperparameter_search import facts, regret, search
 from cnnkit.evidence import claims
+from cnnkit.lab import store
 from cnnkit.lab.search import Range, read_space, run_search, tell_command
 from cnnkit.lab.store import student_interval
 
@@ -391,9 +392,8 @@ tell_facts(one for one in facts.FACTS if one.id == "best-of-twenty")
 # line between them. To see the top, heights are $-\log_{10}$ of the error: 1 is 90%, 2 is 99%.
 
 # %%
-rates = findings("learning_rate").runs.query(
-    "dataset == 'mnist' and epochs == 10 and optimizer == 'adam' and seed <= 3"
-)
+rates = store.read_runs("learning_rate", store.results_dir("full"))
+rates = rates.query("dataset == 'mnist' and epochs == 10 and optimizer == 'adam' and seed <= 3")
 rates = rates.groupby("learning_rate")["val_score"].mean()
 known, height = np.log10(rates.index.to_numpy()), -np.log10(1 - rates.to_numpy())
 ask = lambda x: np.interp(x, known, height)  # noqa: E731
