@@ -6,6 +6,7 @@ folder:PATH                               your own pictures, see `cnnkit.data.fo
 permuted:NAME                             any of these with its pixels at other places, the same for every image
 halved:NAME                               any of these at half its width and height
 relabelled:NAME                           any of these, the labels of its training pool dealt out anew: there is no rule
+first_half:NAME, second_half:NAME         any of these with half of its classes: two tasks of one kind
 """
 
 import dataclasses
@@ -13,12 +14,13 @@ import warnings
 
 import pandas as pd
 
-from cnnkit.data import arrays, digits, folder  # noqa: F401  # a loader registers itself when imported
+from cnnkit.data import arrays, digits, folder, splits  # noqa: F401  # a loader registers itself when imported
 from cnnkit.data.duplicates import check_duplicates
 from cnnkit.data.shapes import Shapes, make_shapes
-from cnnkit.data.splits import REGISTRY, Dataset, Entry, Source, deal_labels, halve_pixels, permute_pixels, split
+from cnnkit.data.splits import REGISTRY, Dataset, Entry, Source, split
 
-CHANGES = {"permuted:": permute_pixels, "halved:": halve_pixels, "relabelled:": deal_labels}  # of a `Source`
+CHANGES = {"permuted:": splits.permute_pixels, "halved:": splits.halve_pixels, "relabelled:": splits.deal_labels}
+CHANGES |= {"first_half:": splits.first_half, "second_half:": splits.second_half}  # of a `Source`
 
 __all__ = ["Dataset", "Entry", "REGISTRY", "Shapes", "Source", "check_duplicates", "check_name", "describe"]
 __all__ += ["is_available", "list_datasets", "load_dataset", "make_shapes"]

@@ -197,6 +197,32 @@ def deal_labels(source):
     return dataclasses.replace(source, y_train=source.y_train[order], origin=f"{source.origin}, labels dealt out anew")
 
 
+@functools.lru_cache(maxsize=2)
+def first_half(source):
+    """Return the `Source` with the first half of its classes alone; of an odd number the middle one is among them."""
+    return _keep_classes(source, 0, (len(source.class_names) + 1) // 2)
+
+
+@functools.lru_cache(maxsize=2)
+def second_half(source):
+    """Return the `Source` with the classes that `first_half` leaves out, numbered from 0."""
+    return _keep_classes(source, (len(source.class_names) + 1) // 2, len(source.class_names))
+
+
+def _keep_classes(source, start, stop):
+    names = source.class_names[start:stop]
+    if len(names) < 2:
+        raise ValueError(f"Expected 2 classes or more in half of them. Received: {', '.join(source.class_names)}.")
+    kept, arrays = {}, {}
+    for split in ("train", "test"):
+        x, y = getattr(source, f"x_{split}"), getattr(source, f"y_{split}")
+        kept[split] = (y >= start) & (y < stop)
+        arrays |= {f"x_{split}": x[kept[split]], f"y_{split}": y[kept[split]] - start}
+    num_val = int(kept["train"][len(source.y_train) - source.num_val :].sum())
+    origin = f"{source.origin}, of its classes {enumerate_some(names)} alone"
+    return dataclasses.replace(source, **arrays, class_names=names, num_val=num_val, origin=origin)
+
+
 def enumerate_some(words, most=10):
     """Return the list `words` joined by commas, the first ten of them if there are more."""
     return ", ".join(words[:most]) + f" and {len(words) - most:,} more" * (len(words) > most)

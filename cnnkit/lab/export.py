@@ -4,6 +4,8 @@ The file takes uint8 pictures of any size and gives probabilities. Where a netwo
 `keras.saving.load_model` opens it, too, without cnnkit.
 """
 
+import hashlib
+import io
 import json
 import os
 import zipfile
@@ -18,8 +20,8 @@ from cnnkit import data
 from cnnkit.data.folder import PREFIX, read_picture
 from cnnkit.lab import recipes, store, training
 from cnnkit.lab.provenance import use_one_thread
+from cnnkit.models.transfer import CARD, load_model, split_model
 
-CARD = "cnnkit.json"  # beside config and weights in the file
 BATCH = 64
 
 
@@ -56,6 +58,7 @@ def save_model(run, path):
         with zipfile.ZipFile(half, "a") as file:
             file.writestr(CARD, json.dumps(card, default=str, indent=1))
         os.replace(half, path)
+        training._digest.cache_clear()  # a network may have been built on the old file
     finally:
         half.unlink(missing_ok=True)
 
@@ -66,29 +69,6 @@ def check_path(path):
     if path.suffix != ".keras" or not path.parent.is_dir():
         raise ValueError(f"Expected a file that ends in .keras, in a folder that exists. Received: {path}.")
     return path
-
-
-def load_model(path):
-    """Return the `keras.Model` that `save_model` wrote, and its card: `input_shape`, `class_names` and the `row`.
-
-    Loading runs no code from the file (`safe_mode`). A ValueError if it is not there, damaged, or not one of ours.
-    """
-    expected = "Expected a model that `python -m cnnkit train ... --save FILE.keras` wrote"
-    try:
-        with zipfile.ZipFile(path) as file:
-            names = file.namelist()
-            card = json.loads(file.read(CARD)) if CARD in names else None
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{expected}. Received: {path}, which cannot be read ({error}).") from None
-    if card is None:
-        way_on = "plain keras.saving.load_model may open it, but its class names and scaling are not in it"
-        raise ValueError(f"{expected}. Received: {path}, without a card of cnnkit; {way_on}.")
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True), card
-    except Exception as error:  # whatever a layer's own code raises
-        made, here = card["row"].get("keras"), keras.__version__
-        why = f"which Keras {here} cannot load (it was saved by {made}): {str(error).splitlines()[0]}"
-        raise ValueError(f"{expected}. Received: {path}, {why}") from None
 
 
 def predict(path, pictures):
@@ -129,6 +109,37 @@ def evaluate(path, name):
     true = pd.Categorical.from_codes([known.index(dataset.class_names[y]) for y in dataset.y_test], known)
     table = pd.crosstab(true, pd.Categorical.from_codes(guessed, known), dropna=False)
     return table.rename_axis(index="true", columns="predicted").loc[sorted(dataset.class_names, key=known.index)]
+
+
+def bottlenecks(path, name, keep, *, train_size=None, seed=1):
+    """Return what the last layer of a saved network reads of a data set's pictures, computed once and kept in a file.
+
+    Args:
+        path, keep: Of the network (`.keras`), and of the file that keeps its features (`.npz`).
+        name, train_size, seed: As for `data.load_dataset`.
+    Returns:
+        Dict of `"train"`, `"val"` and `"test"` to float32 `(images, units)`, in the data set's order.
+    Raises:
+        ValueError: If `keep` was made of other pictures or by another network: it is refused, not made anew in silence.
+    """
+    model, _ = load_model(path)
+    dataset = data.load_dataset(name, train_size=train_size, seed=seed)
+    weights = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest()
+    made_of = {"pictures": dataset.sha256, "network": f"{training.architecture_digest(model)} {weights}"}
+    if Path(keep).exists():
+        with np.load(keep) as kept:
+            if other := [what for what, digest in made_of.items() if str(kept[what]) != digest]:
+                received = f"those of another {' and '.join(other)}".replace("another pictures", "other pictures")
+                expected = f"Expected features of {name} by {Path(path).name} in {keep}"
+                raise ValueError(f"{expected}. Received: {received}. Remove the file, or name another.")
+            return {split: kept[split] for split in ("train", "val", "test")}
+    rescaling, body = split_model(model, path)
+    features = keras.Model(model.input, body(rescaling.output, training=False))
+    splits = {"train": dataset.x_train, "val": dataset.x_val, "test": dataset.x_test}
+    arrays = {split: features.predict(x, batch_size=BATCH, verbose=0) for split, x in splits.items()}
+    np.savez(file := io.BytesIO(), **arrays, **made_of)
+    store.write_atomically(keep, file.getvalue())
+    return arrays
 
 
 def _files(folder):

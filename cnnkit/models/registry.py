@@ -35,8 +35,13 @@ def register(builder=None, *, shown=None):
 
 
 def list_models():
-    """Names of all registered models, sorted: what `create_model` takes."""
-    return sorted(_BUILDERS)
+    """Names of the registered models that need no argument of their own, sorted; `transfer` does."""
+    return sorted(name for name, builder in _BUILDERS.items() if not _needs_more(builder))
+
+
+def _needs_more(builder):
+    own = list(inspect.signature(builder).parameters.values())[2:]
+    return any(one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in own)
 
 
 def get_builder(name):
