@@ -4,8 +4,8 @@ Run:     python -m cnnkit sweep endings --profile full
 Expect:  about 42% on 3,000 images of CIFAR-10 at half their resolution; 12 minutes of one core.
 
 Stopping and averaging are said to cure what a constant rate does; a falling one may leave them nothing to do. So both
-are tried under both. Stopping waits five epochs for a better validation loss and keeps the best weights; averages reach
-back 100 updates, 1.7 epochs. On MNIST, without overfitting, averages are the experiment `moving_average` of 04.
+are tried under both. Stopping waits three epochs for a better validation loss and keeps the best weights; averages
+reach back 100 updates, 1.7 epochs. On MNIST, without overfitting, averages are the experiment `moving_average` of 04.
 """
 
 from cnnkit.course.regularization._recipe import BASE, COMMON, RATES, SMALL
@@ -20,15 +20,15 @@ endings = Comparison(
     by="remedy, rate",
     arms={
         "nothing, constant": CONSTANT,
-        "stopping, constant": CONSTANT | {"early_stopping": 5} | FOLLOWS["constant"],
+        "stopping, constant": CONSTANT | {"early_stopping": 3} | FOLLOWS["constant"],
         "averages, constant": CONSTANT | {"ema": 0.99},
         "nothing, falling": {},
-        "stopping, falling": {"early_stopping": 5} | FOLLOWS["falling"],
+        "stopping, falling": {"early_stopping": 3} | FOLLOWS["falling"],
         "averages, falling": {"ema": 0.99} | FOLLOWS["falling"],
         "smoothing 0.1, falling": {"label_smoothing": 0.1},
     },
     rates={
-        **dict.fromkeys(("nothing, constant", "averages, constant"), (0.00125, 0.0025, *RATES[:4])),
+        **dict.fromkeys(("nothing, constant", "averages, constant"), (0.0025, *RATES[:4])),
         **dict.fromkeys(("nothing, falling", "smoothing 0.1, falling"), RATES),
     },
     ledger=79,

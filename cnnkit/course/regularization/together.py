@@ -76,4 +76,5 @@ EXPERIMENT = Experiment(
     smoke=Comparison(BASE, "remedies", {arm: ARMS[arm] for arm in ("none", "decay")}, RATES, **COMMON).small(**SMALL),
     notebook="10_regularization",
     answer="All three gain {together-beats-pictures:+.1f} points over altered pictures alone.",
+    more_figures=plot_effects,
 )
