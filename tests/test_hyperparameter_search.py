@@ -43,13 +43,12 @@ def test_a_setting_becomes_numbers_on_the_scale_of_its_range():
 
 
 def test_a_forest_finds_what_the_score_was_made_of():
-    made = trials(lambda one: 0.8 - 0.1 * np.log10(one["learning_rate"]) ** 2 + 0.02 * one["width"])
+    made = trials(lambda one: 0.8 - 0.1 * np.log10(one["learning_rate"]) ** 2 + 0.02 * one["width"], 3, 40)
     parts = reading.importances(made, SPACE)
-    assert len(parts) == 4 * len(SPACE) and (parts["r2"] > 0.7).all() and (parts["oob"] > 0.7).all()
+    assert len(parts) == 3 * len(SPACE) and (parts["r2"] > 0.7).all() and (parts["oob"] > 0.7).all()
     means = parts.groupby("hyperparameter")["importance"].mean().sort_values(ascending=False)
-    assert (
-        means.index[0] == "learning_rate" and means.iloc[0] > 0.8 and means[["augmentation", "batch_size"]].max() < 0.1
-    )
+    assert means.index[0] == "learning_rate" and means.iloc[0] > 0.8
+    assert means[["augmentation", "batch_size"]].max() < 0.1
     few = reading.importances(made, SPACE, share=0.5)
     assert few.groupby("hyperparameter")["importance"].mean()["learning_rate"] < means["learning_rate"]
     assert reading.importances(made[made["search_seed"] == 1], SPACE).empty
