@@ -1,7 +1,10 @@
 """Chapter 14: transfer from a saved network, bottlenecks that are refused, halves of classes, the folder, the facts."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -150,13 +153,16 @@ def test_bottlenecks_of_other_pictures_or_of_another_network_are_refused(source,
     keep = tmp_path / "features.npz"
     export.bottlenecks(source, TARGET, keep, train_size=50)
     kept = keep.read_bytes()
-    with pytest.raises(ValueError, match="in .*features.npz. Received: those of other pictures. Remove"):
+    with pytest.raises(ValueError, match="in .*features.npz. Received: those of other pictures. Remove it"):
         export.bottlenecks(source, TARGET, keep, train_size=51)
     other = tmp_path / "other.keras"
     export.save_model(training.train(SMALL.replace(seed=2)), other)
-    with pytest.raises(ValueError, match="by other.keras in .*Received: those of another network"):
+    with pytest.raises(ValueError, match="by other.keras in .*Received: those of other weights"):
         export.bottlenecks(other, TARGET, keep, train_size=50)
     assert keep.read_bytes() == kept
+    keep.write_bytes(kept[:1000])
+    with pytest.raises(ValueError, match="features.npz. Received: a file that cannot be read .*Remove it"):
+        export.bottlenecks(source, TARGET, keep, train_size=50)
 
 
 # --- The folder, the facts, the experiment
@@ -197,6 +203,15 @@ def test_every_way_sees_the_same_pictures_and_all_its_batches_are_full():
         assert len(comparison.rates_of(arm)) >= 5
     shared = {config.run_id for config in three_ways.bias.configs.values()}
     assert comparison.configs["frozen, 100"].run_id in shared  # trained once for both questions
+
+
+def test_the_learning_curve_has_a_line_a_way_and_rises_by_pictures_not_by_the_alphabet():
+    lines = [(way, n, seed) for way in three_ways.RATES for n in ("5", "20", "100") for seed in (101, 102)]
+    rows = pd.DataFrame(lines, columns=["way", "images", "seed"]).assign(test_accuracy=0.5)
+    plan = SimpleNamespace(of_role=lambda role: rows.assign(run_id=range(len(rows))))
+    ax = three_ways.plot_ways(SimpleNamespace(plans={"ways": plan}))["ways"]
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == set(three_ways.RATES)
+    assert ax.get_xlabel() == "Pictures a class" and list(ax.get_xticks()) == [5, 20, 100]
 
 
 def test_the_source_network_is_trained_first_where_it_is_not_there(tmp_path, monkeypatch):

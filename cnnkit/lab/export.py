@@ -125,18 +125,25 @@ def bottlenecks(path, name, keep, *, train_size=None, seed=1):
     model, _ = load_model(path)
     dataset = data.load_dataset(name, train_size=train_size, seed=seed)
     weights = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest()
-    made_of = {"pictures": dataset.sha256, "network": f"{training.architecture_digest(model)} {weights}"}
+    made_of = {"pictures": dataset.sha256, "weights": f"{training.architecture_digest(model)} {weights}"}
     if Path(keep).exists():
-        with np.load(keep) as kept:
-            if other := [what for what, digest in made_of.items() if str(kept[what]) != digest]:
-                received = f"those of another {' and '.join(other)}".replace("another pictures", "other pictures")
-                expected = f"Expected features of {name} by {Path(path).name} in {keep}"
-                raise ValueError(f"{expected}. Received: {received}. Remove the file, or name another.")
-            return {split: kept[split] for split in ("train", "val", "test")}
+        expected = f"Expected features of {name} by {Path(path).name} in {keep}"
+        way = "Remove it, or name another file."
+        try:
+            with np.load(keep) as file:
+                kept = dict(file)
+            other = [f"other {what}" for what, digest in made_of.items() if str(kept[what]) != digest]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{expected}. Received: a file that cannot be read ({error}). {way}") from None
+        if other:
+            raise ValueError(f"{expected}. Received: those of {' and '.join(other)}. {way}")
+        return {split: kept[split] for split in ("train", "val", "test")}
     rescaling, body = split_model(model, path)
     features = keras.Model(model.input, body(rescaling.output, training=False))
     splits = {"train": dataset.x_train, "val": dataset.x_val, "test": dataset.x_test}
-    arrays = {split: features.predict(x, batch_size=BATCH, verbose=0) for split, x in splits.items()}
+    outputs = features.predict(np.concatenate([*splits.values()]), batch_size=BATCH, verbose=0)
+    ends = np.cumsum([len(x) for x in splits.values()])[:-1]
+    arrays = dict(zip(splits, np.split(outputs, ends), strict=True))
     np.savez(file := io.BytesIO(), **arrays, **made_of)
     store.write_atomically(keep, file.getvalue())
     return arrays
