@@ -403,10 +403,10 @@ for count, apart in ahead.iterrows():
 worst, best = ahead.mean(axis=1).idxmin(), ahead.mean(axis=1).idxmax()
 assert ahead.mean(axis=1)[worst] < 0
 say(
-    f"Features over pixels, in points, from the same digits: {'; '.join(told)}. A source is no gift: this one gains most "
-    f"with {best} a class, and with {worst} it *costs*. It has seen some hundred pictures each of five shapes; what does "
-    "not tell these apart it may have learnt to leave out. And digits are simple: their pixels say much as they are. Is "
-    "it the same with photographs, whose pixels say little?"
+    f"Features over pixels, in points, from the same digits: {'; '.join(told)}. A source is no gift: this one gains "
+    f"most with {best} a class, and with {worst} it *costs*. It has seen some hundred pictures each of five shapes; "
+    "what does not tell these apart it may have learnt to leave out. And digits are simple: their pixels say much as "
+    "they are. Is it the same with photographs, whose pixels say little?"
 )
 
 # %% [markdown]
