@@ -168,6 +168,7 @@ def find_dead(run):
         return None
     inside = keras.Model(run["model"].inputs, [layer.output for layer in layers])
     outputs = inside.predict(run["x_val"][run["chosen_val"][:256]], verbose=0)
+    outputs = outputs if isinstance(outputs, list) else [outputs]  # of a single layer
     dead = [np.mean((output > 0).reshape(-1, output.shape[-1]).mean(axis=0) < 0.001) for output in outputs]
     worst = layers[int(np.argmax(dead))].name
     return (

@@ -117,10 +117,16 @@ def plan_seeds(deviation, margin, error=ERROR, least=LEAST_SEEDS, most=MOST_SEED
 
 
 def find_collapsed(rows):
-    """Return a Boolean Series: fresh runs that diverged, or end at chance, or nearer to it than to their arm's best."""
-    best = rows.groupby("arm")["val_accuracy"].transform("max")
-    beyond = rows["val_accuracy"] - rows["majority_share"]
-    near = (beyond.abs() < (best - rows["val_accuracy"])) | (beyond.abs() < CHANCE)
+    """Return a Boolean Series: fresh runs that diverged, or end at chance, or nearer to it than to their arm's best.
+
+    They end where validation says, or training, where labels follow no rule (`relabelled:`) and nothing can validate.
+    """
+    end = rows["val_accuracy"]
+    if "dataset" in rows:
+        end = end.mask(rows["dataset"].astype(str).str.contains("relabelled:"), rows.get("train_accuracy", end))
+    best = end.groupby(rows["arm"]).transform("max")
+    beyond = end - rows["majority_share"]
+    near = (beyond.abs() < (best - end)) | (beyond.abs() < CHANCE)
     return near | (rows["status"] == "diverged")
 
 
