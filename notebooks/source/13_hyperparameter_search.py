@@ -200,6 +200,8 @@ low, high = best["learning_rate"].quantile([0.05, 0.95])
 steps = best["learning_rate"] / (1 - best["optimizer_args.momentum"])
 of_all = whole["learning_rate"] / (1 - whole["optimizer_args.momentum"])
 all_rates = search.SPACE["learning_rate"]
+both = gone.loc[["bayesian", "random"]]
+luck = stats.fisher_exact(np.stack([both["collapsed"], both["whole"] - both["collapsed"]])).pvalue
 say(
     f"The best tenth have learning rates from {low:.3f} to {high:.2f} (the middle nine tenths of them), a factor of "
     f"{high / low:.0f}, out of a range of {all_rates.high / all_rates.low:,.0f}."
@@ -208,6 +210,8 @@ say(
     f"the best and of {of_all.quantile(0.95) / of_all.quantile(0.05):,.0f} among all. Of {gone['whole'].sum()} whole "
     f"trials {gone['diverged'].sum()} diverged and {gone['collapsed'].sum()} collapsed: they end nearer to guessing "
     f"than to the best ({', '.join(f'{name} {one:.0%}' for name, one in (gone['collapsed'] / gone['whole']).items())})."
+    " A Bayesian search is drawn to where its model is unsure, and might well lose more than a random one; but so much "
+    f"more also comes by chance (Fisher's exact p = {luck:.2f})."
 )
 
 # %% [markdown]
@@ -563,7 +567,7 @@ tell(found["search"])
 # %% tags=["hide-input"]
 ends = trials.groupby(KEY)["best"].last().unstack("algorithm")
 pairs = {name: 100 * (ends[name] - ends["random"]) for name in ("bayesian", "hyperband")}
-told = {name: "{:+.2f} [{:.2f}, {:.2f}]".format(*student_interval(one)) for name, one in pairs.items()}
+told = {name: "{:+z.2f} [{:.2f}, {:.2f}]".format(*student_interval(one)) for name, one in pairs.items()}
 early = search.best_so_far(trials)
 early = early[early["epochs"] == sorted(early["epochs"].unique())[1]].groupby("algorithm")["val_score"].mean()
 begun = sorted(search.best_so_far(trials)["epochs"].unique())[1]
