@@ -130,8 +130,8 @@ def bottlenecks(path, name, keep, *, train_size=None, seed=1):
         expected = f"Expected features of {name} by {Path(path).name} in {keep}"
         way = "Remove it, or name another file."
         try:
-            with np.load(keep) as file:
-                kept = dict(file)
+            with open(keep, "rb") as file, np.load(file) as arrays:
+                kept = dict(arrays)
             other = [f"other {what}" for what, digest in made_of.items() if str(kept[what]) != digest]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ValueError(f"{expected}. Received: a file that cannot be read ({error}). {way}") from None

@@ -18,7 +18,8 @@ MOST_CLASSES = 1_000_000
 def register(builder=None, *, shown=None):
     """Make a builder (see `cnnkit.models`) known by its function's name, which must be new; a decorator.
 
-    `shown` is the shape and the number of classes, as `(32, 32, 3, 10)`, at which `python -m cnnkit models` counts it.
+    `shown` is the shape and the number of classes, as `(32, 32, 3, 10)`, at which `python -m cnnkit models` counts it;
+    `()` keeps it out of that list.
     """
     if builder is None:
         return functools.partial(register, shown=shown)
@@ -29,19 +30,14 @@ def register(builder=None, *, shown=None):
     if taken not in (None, builder) and not {taken.__module__, builder.__module__} <= MAIN:  # a cell may run again
         raise ValueError(f"Expected a new model name. Received: {name!r}, which {taken.__module__} has. Rename it.")
     _BUILDERS[name] = builder
-    if shown or not hasattr(builder, "shown"):  # a worker registers it once more
-        builder.shown = shown or (32, 32, 3, 10)
+    if shown is not None or not hasattr(builder, "shown"):  # a worker registers it once more
+        builder.shown = (32, 32, 3, 10) if shown is None else shown
     return builder
 
 
 def list_models():
-    """Names of the registered models that need no argument of their own, sorted; `transfer` does."""
-    return sorted(name for name, builder in _BUILDERS.items() if not _needs_more(builder))
-
-
-def _needs_more(builder):
-    own = list(inspect.signature(builder).parameters.values())[2:]
-    return any(one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in own)
+    """Names of all registered models, sorted: what `create_model` takes; but for `transfer`, which needs a source."""
+    return sorted(name for name, builder in _BUILDERS.items() if builder.shown)
 
 
 def get_builder(name):

@@ -21,7 +21,7 @@ APPLICATIONS = {"MobileNetV2": (2.0, -1.0), "ResNet50V2": (2.0, -1.0), "Efficien
 PATIENCE = 10  # seconds of silence on the network
 
 
-@register
+@register(shown=())
 def transfer(input_shape, num_classes, *, source, freeze=False, use_bias=True):
     """Build what `source` has learnt, but for its last layer, and a new one. A run of it has `scaling="unit"`.
 
