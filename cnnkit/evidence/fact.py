@@ -21,7 +21,7 @@ class Fact:
     """A sentence that a computation decides; its id, ledger, text and source are as of a `claims.Claim`."""
 
     id: str
-    ledger: int
+    ledger: int  # 0 for a sentence of our own that is not in the ledger
     text: str
     compute: Callable  # () -> number: the figure
     unit: str  # what the figure counts
@@ -47,5 +47,5 @@ def check(fact):
     verdict, reason = ("TRUE" if holds else "FALSE"), "computed"
     if holds and fact.condition:
         verdict, reason = "CONDITIONAL", fact.condition
-    row = {name: getattr(fact, name) for name in ("id", "ledger", "text", "source")}
+    row = {name: getattr(fact, name) for name in ("id", "text", "source")} | {"ledger": fact.ledger or None}
     return row | {"experiment": "", "effect": figure, "unit": fact.unit, "verdict": verdict, "reason": reason}

@@ -179,7 +179,7 @@ def decide(found):
     where += f"{BUDGET[found.profile]} epochs a search; n counts searches"
     rows = []
     for claim in CLAIMS:
-        claim = dataclasses.replace(claim, text=f"{claim.text}.", ledger=claim.ledger or 91)
+        claim = dataclasses.replace(claim, text=f"{claim.text}.")
         claim = claim if claim.metric == "importance" else dataclasses.replace(claim, metric="val_score")
         rows.append(claims.decide(claim, lines[lines["arm"].isin(claim.arms)], none))
     return [row | {"experiment": "regret", "conditions": where} for row in rows]
