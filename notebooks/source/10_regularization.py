@@ -466,18 +466,18 @@ for way, mix in {"MixUp": recipes.mixup, "CutMix": recipes.cutmix}.items():
     mixed = [mix(np.random.default_rng(seed), pair, labels) for seed in range(40)]
     mixed = [(x[0], y[0]) for x, y in mixed if 0.05 < y[0, 1] < 0.95][:5]
     rows += [x for x, _ in mixed]
-    titles += [f"{way}, {y[0]:.0%} flower" for _, y in mixed]
+    titles += [f"{way}, {y[0]:.0%}" for _, y in mixed]
     assert all(np.isclose(y.sum(), 1) for _, y in mixed)
 _, ax = plt.subplots(figsize=(5.4, 6.8), layout="constrained")
 plots.plot_images([row.clip(0, 1) for row in rows], titles=titles, columns=5, ax=ax)
 plt.show()
 
 # %% [markdown]
-# *Flip*: left and right, or not. *Crop*: a shift by up to an eighth of a side, black beyond; the same as padding and
-# cutting out a window. *Cutout*: a grey square of half a side. *RandAugment*: two out of eleven changes, of shape and
-# of colour; Keras draws which two once a batch, so that the five have them in common. *MixUp* and *CutMix* lay another
-# picture over the whole or over a window, and mix the labels by weight, or by area: a loss with one-hot labels,
-# cross-entropy, is linear in them, so that
+# (In %: how much of the label is *flower*.) *Flip*: left and right, or not. *Crop*: a shift by up to an eighth of a
+# side, black beyond; the same as padding and cutting out a window. *Cutout*: a grey square of half a side.
+# *RandAugment*: two out of eleven changes, of shape and of colour; Keras draws which two once a batch, so that the five
+# have them in common. *MixUp* and *CutMix* lay another picture over the whole or over a window, and mix the labels by
+# weight, or by area: a loss with one-hot labels, cross-entropy, is linear in them, so that
 #
 # $$L\big(\alpha y_1+(1-\alpha)y_2,\;z\big)=\alpha L(y_1,z)+(1-\alpha)L(y_2,z).$$
 #
