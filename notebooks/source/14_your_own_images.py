@@ -125,7 +125,7 @@ print(sentence)
 names, pool = np.array(dataset.class_names), np.concatenate([dataset.y_train, dataset.y_val, dataset.y_test])
 by_count = np.argsort(np.bincount(pool))
 few = np.concatenate([np.flatnonzero(dataset.y_train == label)[:8] for label in by_count])
-plots.plot_images(dataset.x_train[few], titles=names[dataset.y_train[few]], columns=8)
+plots.mark_profile(plots.plot_images(dataset.x_train[few], titles=names[dataset.y_train[few]], columns=8), PROFILE)
 plt.show()
 
 # %% [markdown]
@@ -177,7 +177,7 @@ config = RunConfig(
     augmentation="flip",
 )
 run = train(config)
-plots.plot_curves(run.history.assign(run_id=config.run_id))
+plots.mark_profile(plots.plot_curves(run.history.assign(run_id=config.run_id)), PROFILE)
 plt.show()
 
 # %% tags=["hide-input"]
@@ -204,7 +204,7 @@ say(
 pictures = dataset.x_test / np.float32(255)
 logits = run.model.predict(pictures, verbose=0)
 said = logits.argmax(axis=1)
-plots.plot_confusion(dataset.y_test, said, names)
+plots.mark_profile(plots.plot_confusion(dataset.y_test, said, names), PROFILE)
 plt.show()
 
 # %%
