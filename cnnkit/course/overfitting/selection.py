@@ -83,10 +83,13 @@ def choose(right, chooses):
 
     `right` is Boolean `(settings, images)`, `chooses` the places of the images that choose. Of equals the first wins.
     """
-    there = right[:, chooses].sum(axis=1)
-    others = (right.sum(axis=1) - there) / (right.shape[1] - len(chooses))
+    return _best(right[:, chooses].sum(axis=1), right.sum(axis=1), len(chooses), right.shape[1])
+
+
+def _best(there, everywhere, images, pool):
+    others = (everywhere - there) / (pool - images)
     best = there.argmax()
-    return there[best] / len(chooses), others[best], others.max()
+    return there[best] / images, others[best], others.max()
 
 
 def curves(right):
@@ -94,20 +97,20 @@ def curves(right):
 
     `binomial_...` are those of settings of the same accuracies whose mistakes have nothing to do with each other.
     """
-    rng, lines = np.random.default_rng(1), []
-    accuracy = right.mean(axis=1)
-    for images in [n for n in IMAGES if n < right.shape[1]]:
-        for tried in [k for k in TRIED if k <= len(right)]:
-            sums = np.zeros(4)
-            for _ in range(DRAWS):
+    rng, lines, pool = np.random.default_rng(1), [], right.shape[1]
+    everywhere, accuracy = right.sum(axis=1), right.mean(axis=1)
+    for images in [n for n in IMAGES if n < pool]:
+        for _ in range(DRAWS):
+            there = right[:, rng.choice(pool, images, replace=False)].sum(axis=1)
+            lone = rng.binomial(images, accuracy) / images
+            for tried in [k for k in TRIED if k <= len(right)]:
                 few = rng.choice(len(right), tried, replace=False)
-                shown, true, best = choose(right[few], rng.choice(right.shape[1], images, replace=False))
-                lone = rng.binomial(images, accuracy[few]) / images
-                chosen = accuracy[few][lone.argmax()]
-                sums += shown - true, best - true, lone.max() - chosen, accuracy[few].max() - chosen
-            names = ("optimism", "regret", "binomial_optimism", "binomial_regret")
-            lines.append({"images": images, "tried": tried} | dict(zip(names, sums / DRAWS, strict=True)))
-    return pd.DataFrame(lines)
+                shown, true, best = _best(there[few], everywhere[few], images, pool)
+                chosen = few[lone[few].argmax()]
+                line = {"images": images, "tried": tried, "optimism": shown - true, "regret": best - true}
+                line["binomial_optimism"] = lone[chosen] - accuracy[chosen]
+                lines.append(line | {"binomial_regret": accuracy[few].max() - accuracy[chosen]})
+    return pd.DataFrame(lines).groupby(["images", "tried"], as_index=False).mean()
 
 
 def decide(found):
