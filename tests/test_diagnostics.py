@@ -472,6 +472,8 @@ def test_the_place_is_ringed():
         ring.get_xdata() == [place] and ring.get_ydata() == frame.set_index("epoch").loc[[place], "val_loss"].tolist()
     )
     assert "1: overfitting" in accuracy.texts[-1].get_text()
+    loss, _ = diagnostics.plot_diagnosis(frame, pd.concat([found.iloc[:1]] * 2))
+    assert [text.get_text() for text in loss.texts] == ["1, 2"]  # at one place
 
 
 def test_a_history_is_read_without_keras():

@@ -44,16 +44,18 @@ def plot_diagnosis(history, found):
                 ax.plot(history["epoch"], values, label=style.WORDS[split], **look)
         ax.set_ylabel(style.label(measure))
         ax.legend(frameon=False)
-    words = []
+    words, places = [], {}
     for number, line in enumerate(found.to_dict("records"), 1):
         words.append(f"{number}: {'perhaps ' * (line['certainty'] == 'perhaps')}{line['symptom']}")
         if line["column"] in history and line["epoch"] in [*history["epoch"]]:
-            ax = axes[line["column"].split("_")[1]]
-            value = history.set_index("epoch")[line["column"]][line["epoch"]] * style.shown_scale(line["column"])
-            height = value if np.isfinite(value) else ax.get_ylim()[1]
-            ax.plot(line["epoch"], height, "o", ms=11, mfc="none", mec="#b3400e", mew=1.6, clip_on=False)
-            beside = {"xytext": (9, 6), "textcoords": "offset points", "color": "#b3400e", "weight": "bold"}
-            ax.annotate(str(number), (line["epoch"], height), **beside)
+            places.setdefault((line["column"], line["epoch"]), []).append(str(number))
+    for (column, epoch), numbers in places.items():
+        ax = axes[column.split("_")[1]]
+        value = history.set_index("epoch")[column][epoch] * style.shown_scale(column)
+        height = value if np.isfinite(value) else ax.get_ylim()[1]
+        ax.plot(epoch, height, "o", ms=11, mfc="none", mec="#b3400e", mew=1.6, clip_on=False)
+        beside = {"xytext": (9, 6), "textcoords": "offset points", "color": "#b3400e", "weight": "bold"}
+        ax.annotate(", ".join(numbers), (epoch, height), **beside)
     ax = axes[measures[-1]]
     ax.set_xlabel(style.label("epoch"))
     style.add_caption(ax, *words)
