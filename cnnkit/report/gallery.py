@@ -172,7 +172,7 @@ def _screen(found):
 def _section(found, table, folder):
     name, notebook, gap = found.experiment.name, found.experiment.notebook, found.gap()
     read = [f"read in [{notebook}](../../notebooks/{notebook}.ipynb)"] if notebook else []
-    rows = [f"[{path.name}](../{name}/{path.name})" for path in sorted((folder / name).glob("*.csv"))]
+    rows = [f"[{path.name}](../{name}/{path.name})" for path in sorted((found.root / name).glob("*.csv"))]
     links = "; ".join(read + [f"rows: {', '.join(rows)}"] * bool(rows))
     parts = [f"## {name}\n\n{found.experiment.question} {links[:1].upper()}{links[1:]}\n"]
     if not found.complete:
