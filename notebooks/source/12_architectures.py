@@ -320,6 +320,14 @@ tell(found["precision"])
 # %% tags=["hide-input"]
 from cnnkit.course.networks import networks
 
+if found["precision"].complete:
+    half = claims.as_table(found["precision"].verdicts()).iloc[0]
+    allowed = "may use it" if half["verdict"] == "SUPPORTED" else "are trained in float32"
+    say(
+        f"Half precision changes accuracy by {100 * half['effect']:+.2f} points ({100 * half['low']:.2f} to "
+        f"{100 * half['high']:.2f}); that it costs at most half a point is {half['verdict']}: the rows below {allowed}."
+    )
+
 if len(lines := networks.costs(found["networks"])):
     say(plots.markdown_table(lines))
 else:

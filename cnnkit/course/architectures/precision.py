@@ -1,9 +1,9 @@
 """Half precision: does a training in bfloat16 end where one in float32 does?
 
 Run:     python -m cnnkit sweep precision --profile full
-Expect:  at most half a point lost; an hour of one core.
+Expect:  about 72.5% on 10,000 images of CIFAR-10; an hour and a quarter of one core.
 
-If so, the dearest runs of the table of networks may use it; their rows say which they did. Weights stay float32, layers
+Only if it loses at most half a point may the dearest runs of the table of networks use it. Weights stay float32, layers
 compute in bfloat16 (8 bits of mantissa, the exponents of float32), and the last layer's logits are float32 again.
 """
 
