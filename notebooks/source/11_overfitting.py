@@ -448,7 +448,8 @@ if found["selection"].complete and found["learning_curves"].complete:
     best = [f"{shares[loss.argmin()]:.0%} of {total:,}" for total, loss in losses.items()]
     say(f"Least is lost with {', '.join(best)}; near the least the curves are flat. Many images want a smaller share.")
 else:
-    say("*Both experiments are being measured.*")
+    waiting = [name for name in ("learning_curves", "selection") if not found[name].complete]
+    say(f"*It takes both experiments; being measured: {' and '.join(waiting)}.*")
 
 # %% [markdown]
 # ## Leaks
