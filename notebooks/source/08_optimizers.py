@@ -614,7 +614,8 @@ for part in parts:
         told.append(
             f"**{part}**. Adam against momentum: {100 * final['effect']:+.2f} points ({words[final.name]}); against "
             f"plain SGD {100 * plain['effect']:+.2f} ({words[plain.name]}). To the target momentum takes "
-            f"{sooner['effect']:.2f} times as many steps as Adam ({words[sooner.name]}). Training and test accuracy: "
+            + (f"{sooner['effect']:.2f} times" if np.isfinite(sooner["effect"]) else "an unknown number of times")
+            + f" as many steps as Adam ({words[sooner.name]}). Training and test accuracy: "
             + ", ".join(
                 f"{name} {fit.at[f'{name}, tuned', 'train_accuracy']:.1f}% and "
                 f"{fit.at[f'{name}, tuned', 'test_accuracy']:.1f}%"

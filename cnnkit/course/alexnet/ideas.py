@@ -1,7 +1,7 @@
 """Response normalization, beside batch normalization, and altered pictures, on a network with three convolutions.
 
 Run:     python -m cnnkit sweep ideas --profile full
-Expect:  about 68% on 10,000 images of CIFAR-10, 71% with batch normalization; four hours of one core.
+Expect:  about 68% on 10,000 images of CIFAR-10, 71% with batch normalization; five hours of one core.
 
 Response normalization divides by (2 + alpha times a sum of squares)^0.75. The paper's alpha, 1e-4, was for pixels up to
 255; ours are divided by their deviation, 63. With the same weights 63² · 1e-4 = 0.4 is as strong; but its weights began

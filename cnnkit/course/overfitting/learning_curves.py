@@ -16,14 +16,12 @@ from cnnkit.evidence import claims
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
 from cnnkit.lab.config import RunConfig
 
-GAP = ("test_accuracy", "train_accuracy")
 BASE = RunConfig(optimizer_args={"momentum": 0.9}, schedule="cosine", batch_size=50)
 FIRST = {"1/8": 0.004, "1/4": 0.004, "1/2": 0.004, "1": 0.0025, "2": 0.0025, "4": None}  # rates, where grids begin
 WIDTHS = dict(zip(FIRST, (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2), strict=True))  # times the filters of the old network
 NETWORKS = {"small": "1/4", "large": "2"}  # whose curves in data are drawn
 EPOCHS = {"mnist": {500: 30, 2000: 30, 8000: 20, 50000: 12}, "cifar10": {500: 40, 2000: 30, 8000: 20, 20000: 15}}
 PIXELS = "CIFAR-10 images at half their resolution"
-ARTICLES = "popular articles"
 
 
 def _six(first):
@@ -49,7 +47,7 @@ def curves(base, networks, first, epochs, *sentences, **how):
 
 
 def _claim(id, text, better, worse, margin, **how):
-    return Claim(id, text, better, worse, **{"source": ARTICLES, "margin": margin, "ledger": 79} | how)
+    return Claim(id, text, better, worse, margin=margin, **{"ledger": 79} | how)
 
 
 mnist = curves(
@@ -60,9 +58,9 @@ mnist = curves(
     _claim("images-against-underfitting", "A linear classifier, which underfits, learns its training images better if "
            "there are 50,000 instead of 8,000 (MNIST).", "linear, 50000", "linear, 8000", 0.002,
            metric="train_accuracy"),
-    _claim("images-against-overfitting", "The gap between training and test accuracy of a perceptron of 512 units is "
-           "narrower with 50,000 images than with 8,000 (MNIST).", "perceptron, 50000", "perceptron, 50000", 0.002,
-           metric=GAP, beside=("perceptron, 8000", "perceptron, 8000")),
+    Claim.of_gap("images-against-overfitting", "The gap between training and test accuracy of a perceptron of 512 "
+                 "units is narrower with 50,000 images than with 8,000 (MNIST).", "perceptron, 50000",
+                 "perceptron, 8000", margin=0.002, ledger=79),
     _claim("images-for-which-mnist", "42,000 more images gain a perceptron, which overfits, more than a linear "
            "classifier (MNIST, 8,000 before).", "perceptron, 50000", "perceptron, 8000", 0.002, source="ours",
            beside=("linear, 50000", "linear, 8000")),
@@ -92,8 +90,8 @@ capacity = Comparison(
     claims=(
         _claim("wide-overfits", f"Four times the filters overfit, and so classify worse (2,000 {PIXELS}).",
                "1", "4", 0.01),
-        _claim("wide-gap", f"Four times the filters have a wider gap between training and test accuracy (2,000 "
-               f"{PIXELS}).", "1", "1", 0.01, metric=GAP, beside=("4", "4")),
+        Claim.of_gap("wide-gap", f"Four times the filters have a wider gap between training and test accuracy (2,000 "
+                     f"{PIXELS}).", "1", "4", margin=0.01, ledger=79),
     ),
     control="1",
     seeds=6,
