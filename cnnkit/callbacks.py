@@ -22,7 +22,7 @@ class RunLog(keras.callbacks.Callback):
     """Keep `lines`, a dict an epoch, and where the optimizer averages weights, the last `weights` themselves.
 
     A line is `epoch` (from 1), `train_loss` (nats) and `train_accuracy` (fraction; both running means), `val_loss`,
-    `val_accuracy`, `learning_rate` and `seconds` (of training without validation, cumulative).
+    `val_accuracy` (NaN in an epoch without validation), `learning_rate` and `seconds` (of training alone, cumulative).
     """
 
     def __init__(self):
@@ -33,10 +33,14 @@ class RunLog(keras.callbacks.Callback):
         self._begun = time.perf_counter()
 
     def on_test_begin(self, logs=None):
-        self.seconds += time.perf_counter() - self._begun
+        self.seconds, self._begun = self.seconds + time.perf_counter() - self._begun, None
 
     def on_epoch_end(self, epoch, logs=None):
-        line = {column: float(logs[name]) for name, column in COLUMNS.items()}  # Keras orders its logs as it likes
+        if self._begun is not None:
+            self.on_test_begin()
+        line = {
+            column: float(logs.get(name, np.nan)) for name, column in COLUMNS.items()
+        }  # Keras orders its logs as it likes
         rate = float(self.model.optimizer.learning_rate)
         self.lines.append({"epoch": epoch + 1, **line, "learning_rate": rate, "seconds": round(self.seconds, 3)})
         if self.model.optimizer.use_ema:

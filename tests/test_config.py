@@ -43,6 +43,7 @@ DEFAULTS = {
     "regularization": {},
     "ema": None,
     "early_stopping": None,
+    "validate_every": 1,
     "log_training": False,
     "precision": "float32",
     "seed": 1,
@@ -67,6 +68,7 @@ EVERYTHING = {
     "regularization": {"l1": 1e-5, "l2": 1e-4, "max_norm": 3},
     "ema": 0.9,
     "early_stopping": 3,
+    "validate_every": 1,
     "log_training": True,
     "precision": "mixed_bfloat16",
     "seed": 7,
@@ -258,7 +260,7 @@ def test_equal_configs_have_equal_ids(one, other):
 
 
 def test_every_field_is_part_of_the_id():
-    changed = {**EVERYTHING, "loss": "hinge", "label_smoothing": 0}
+    changed = {**EVERYTHING, "loss": "hinge", "label_smoothing": 0, "validate_every": 2}
     base = RunConfig(model="mlp", optimizer="adamw", schedule="step")
     ids = {base.replace(**{name: value}).run_id for name, value in changed.items() if name != "label_smoothing"}
     ids.add(base.replace(label_smoothing=0.1).run_id)
@@ -288,4 +290,5 @@ def test_a_row_older_than_a_field_has_its_default():
     config = RunConfig(model="mlp", seed=3)
     old = {name: value for name, value in config.to_row().items() if name != "log_training"}
     assert RunConfig.from_row(old) == config == RunConfig.from_row(old | {"log_training": math.nan})
+    refuse("validate_every=1 with early stopping", early_stopping=3, validate_every=2)
     refuse("log_training to be true or false. Received: log_training='no'", log_training="no")

@@ -303,6 +303,27 @@ def test_training_accuracy_can_be_evaluated_after_every_epoch_and_changes_no_bit
     assert (logged.history["train_eval_accuracy"] != logged.history["train_accuracy"]).any()
 
 
+def test_validation_can_look_at_few_epochs_and_changes_no_bit_and_no_score():
+    often = training.train(config := SMALL.replace(epochs=8, ema=0.9))
+    seldom = training.train(config.replace(validate_every=3))
+    for a, b in zip(often.network.get_weights(), seldom.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    looks = seldom.history["val_accuracy"].notna()
+    assert seldom.history.loc[looks, "epoch"].tolist() == [3, 6, 7, 8]
+    pd.testing.assert_frame_equal(
+        often.history[looks].drop(columns="seconds"), seldom.history[looks].drop(columns="seconds")
+    )
+    same = ["status", "val_score", "test_accuracy", "val_loss", "epochs_run"]
+    assert {name: often.row[name] for name in same} == {name: seldom.row[name] for name in same}
+    assert seldom.history["seconds"].is_monotonic_increasing and seldom.row["train_seconds"] > 0
+
+
+def test_a_run_that_diverges_between_two_looks_is_scored_as_it_ended():
+    run = training.train(SMALL.replace(model="mlp", learning_rate=1e30, epochs=6, validate_every=5))
+    assert run.row["status"] == "diverged" and run.row["epochs_run"] < 5
+    assert run.row["val_score"] == run.row["val_accuracy"] == run.row["best_val_accuracy"]
+
+
 @pytest.mark.parametrize("changes", [{"loss": "hinge"}, {"label_smoothing": 0.3}], ids=str)
 def test_the_rows_losses_are_cross_entropies_whatever_was_trained_on(changes):
     run = training.train(SMALL.replace(model="mlp", **changes))

@@ -22,7 +22,7 @@ NAMES |= {"loss": recipes.LOSSES, "last_batch": ("drop", "keep"), "precision": (
 NAMES |= {"shuffle": ("each", "once", "never", "sorted")}
 VALUES = {
     **dict.fromkeys(("train_size", "early_stopping"), (lambda v: v is None or v >= 1, ">= 1, or None")),
-    **dict.fromkeys(("batch_size", "epochs"), (lambda v: v >= 1, ">= 1")),
+    **dict.fromkeys(("batch_size", "epochs", "validate_every"), (lambda v: v >= 1, ">= 1")),
     "seed": (lambda v: v >= 1, ">= 1 (keras-tuner takes 0 for no seed)"),
     "learning_rate": (lambda v: TINY <= v <= HUGE, f"> 0, as float32 holds it ({TINY:.2g} to {HUGE:.2g})"),
     "label_smoothing": (lambda v: 0 <= v < 1, "in [0, 1)"),
@@ -57,6 +57,7 @@ class RunConfig:
     regularization: dict = dataclasses.field(default_factory=dict)  # of kernels: `recipes.REGULARIZATION`
     ema: float | None = None  # momentum in (0, 1) of the moving average of weights (no statistics) that is evaluated
     early_stopping: int | None = None  # epochs without a better `val_loss`: then stop and restore the best weights
+    validate_every: int = 1  # epochs from one look at the validation set to the next; the last two always have one
     log_training: bool = False  # whether the history has training loss and accuracy as evaluated after every epoch
     precision: str = "float32"  # or `mixed_bfloat16`
     seed: int = 1  # at least 1: decides split, initial weights, order, augmentation and dropout
@@ -81,6 +82,11 @@ class RunConfig:
             received = f"label_smoothing={self.label_smoothing}, augmentation={self.augmentation}, loss={self.loss}"
             expected = "Expected labels that are smoothed or mixed (mixup, cutmix) for the loss crossentropy alone"
             raise ValueError(f"{expected}. Received: {received}.")
+        if self.early_stopping is not None and self.validate_every > 1:
+            received = f"early_stopping={self.early_stopping}, validate_every={self.validate_every}"
+            raise ValueError(
+                f"Expected validate_every=1 with early stopping, which looks every epoch. Received: {received}."
+            )
         data.check_name(self.dataset)
         models.check_args(self.model, self.model_args)
         recipes.check_args(self)

@@ -27,7 +27,7 @@ FEW_IMAGES = 5000  # on fewer, tracing such a call costs more than it saves
 COPIES = 3  # of the weights while a run trains: themselves, their gradients, and at least one more for the optimizer
 # Sizes and weights are arguments of a traced step, the digest stands for the model; all else is traced until disproved.
 UNTRACED = {"dataset", "train_size", "model", "model_args", "batch_size", "last_batch", "shuffle"}
-UNTRACED |= {"epochs", "early_stopping", "log_training", "seed"}
+UNTRACED |= {"epochs", "early_stopping", "validate_every", "log_training", "seed"}
 SCORES = ("loss", "accuracy")
 startup.import_keras()  # with its own conventions, whatever the user's are
 _kept = {}  # the last compiled model of this process, by what its trace depends on: tracing costs more than a short run
@@ -80,20 +80,25 @@ def train(config, *, keep_traced=False, model_sha256=None, checkpoint=None):
         batches.on_epoch_end()
     keras.utils.set_random_seed(config.seed)
     how = {"epochs": config.epochs, "initial_epoch": point.epochs, "validation_data": val, "callbacks": callbacks}
+    epochs = range(1, config.epochs + 1)
+    how["validation_freq"] = [n for n in epochs if n % config.validate_every == 0 or n > config.epochs - 2]
     trained.fit(pipeline(batches), shuffle=False, verbose=0, **how)  # the batches are shuffled already
     batches.close()
     history = pd.DataFrame(log.lines)
     scores = {split: _evaluate(trained, *pair) for split, pair in inputs.items()}
-    best = history.loc[history["val_accuracy"].idxmax()]
+    if history["val_accuracy"].isna().iloc[-1]:  # it diverged between two looks
+        history.loc[history.index[-1], ["val_loss", "val_accuracy"]] = [scores["val"][name] for name in SCORES]
+    looked = history.dropna(subset="val_accuracy")
+    best = looked.loc[looked["val_accuracy"].idxmax()]
     row = {
         "run_id": config.run_id,
         **config.to_row(),
-        "status": "completed" if np.isfinite(history[["train_loss", "val_loss"]]).all(axis=None) else "diverged",
+        "status": "completed" if np.isfinite(looked[["train_loss", "val_loss"]]).all(axis=None) else "diverged",
         "error": None,
         "best_epoch": int(best["epoch"]),
         "best_val_accuracy": float(best["val_accuracy"]),
         "best_val_loss": _finite(history["val_loss"].min()),
-        "val_score": float(history["val_accuracy"].tail(2).mean()),
+        "val_score": float(looked["val_accuracy"].tail(2).mean()),
         **{f"{split}_{name}": _finite(scores[split][name]) for split in ("test", "train", "val") for name in SCORES},
         "test_balanced_accuracy": scores["test"]["balanced_accuracy"],
         "majority_share": float(np.bincount(dataset.y_test).max() / len(dataset.y_test)),

@@ -81,6 +81,7 @@ def _row_problems(runs, history):
     for run_id in rows.index.symmetric_difference(lines.groups):
         yield f"row {run_id}: missing in {'history' if run_id in rows.index else 'runs'}.csv"
     best = history.loc[lines["val_accuracy"].idxmax()].set_index("run_id")
+    history = history.dropna(subset="val_accuracy")  # an accuracy is missing where validation did not look
     finite = np.isfinite(history[["train_loss", "val_loss"]]).all(axis=1).groupby(history["run_id"]).all()
     expected = {
         "status": finite.map({True: "completed", False: "diverged"}),
@@ -88,7 +89,7 @@ def _row_problems(runs, history):
         "best_epoch": best["epoch"],
         "best_val_accuracy": best["val_accuracy"],
         "best_val_loss": lines["val_loss"].min().replace(np.inf, np.nan),
-        "val_score": lines["val_accuracy"].agg(lambda accuracies: accuracies.tail(2).mean()),
+        "val_score": lines["val_accuracy"].agg(lambda accuracies: accuracies.dropna().tail(2).mean()),
         "train_seconds": lines["seconds"].last(),
     }
     for name, values in expected.items():
