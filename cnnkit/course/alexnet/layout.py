@@ -30,6 +30,7 @@ layout = Comparison(
         schedule="one_cycle",
         batch_size=64,
         epochs=20,
+        validate_every=5,
     ),
     by="layout",
     arms={name: {"model_args": args} for name, args in ARMS.items()},

@@ -13,7 +13,14 @@ from cnnkit.evidence.experiment import Claim, Comparison, Experiment
 from cnnkit.lab.config import RunConfig
 
 HALVED, RATES = "halved:cifar10", tuple(0.0125 * 2**k for k in range(6))
-RECIPE = {"dataset": HALVED, "train_size": 5_000, "model": "vgg_small", "batch_size": 64, "epochs": 15}
+RECIPE = {
+    "dataset": HALVED,
+    "train_size": 5_000,
+    "model": "vgg_small",
+    "batch_size": 64,
+    "epochs": 15,
+    "validate_every": 5,
+}
 RECIPE |= {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle"}
 BASE, SHALLOW = {"filters": 16}, {"filters": 16, "depth": 1}
 
@@ -93,6 +100,7 @@ pace = ablation(
     control="average",
     dataset="cifar10",
     schedule="constant",
+    validate_every=1,
 )  # fmt: skip
 pooling = ablation(
     "pooling",

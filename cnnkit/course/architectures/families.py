@@ -57,6 +57,7 @@ def compare(names, same_cost, claims):
             schedule="one_cycle",
             batch_size=64,
             epochs=15,
+            validate_every=5,
             augmentation="flip+shift",
         ),
         by="network, budget",

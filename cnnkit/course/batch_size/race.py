@@ -61,7 +61,7 @@ def race(base, target, epochs, lowest, rates):
 
 
 full = race(
-    RunConfig(dataset="mnist", train_size=2048, optimizer_args={"momentum": 0.9}, log_training=True),
+    RunConfig(dataset="mnist", train_size=2048, optimizer_args={"momentum": 0.9}, log_training=True, validate_every=10),
     target=("train_eval_loss", 0.05),
     epochs={8: 10, 32: 12, 128: 18, 512: 40, 2048: 160},
     lowest={8: 0.0005, 32: 0.00125, 128: 0.0025, 512: 0.0025, 2048: 0.0025},

@@ -28,6 +28,7 @@ level = Comparison(
         optimizer_args={"momentum": 0.9},
         schedule="cosine",
         epochs=12,
+        validate_every=4,
     ),
     by="network, batch",
     arms={f"{norm}, {size}": NORMS[norm] | {"batch_size": size} for norm in NORMS for size in FIRST[norm]},

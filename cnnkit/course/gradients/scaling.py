@@ -55,6 +55,7 @@ mnist = scalings(
         schedule="cosine",
         batch_size=64,
         epochs=10,
+        validate_every=5,
     ),
     first={"raw": 6e-5, "unit": 0.01, "centred": 0.01, "standard": 0.004},
     margin=0.002,

@@ -23,6 +23,7 @@ BASE = RunConfig(
     schedule="one_cycle",
     batch_size=50,
     epochs=8,
+    validate_every=8,
 )
 COMMON = {"score": "train_accuracy", "tuned_with": {"epochs": 4}, "margin": 0.01}
 COMMON["where"] = "(3×3 convolutions of 16 filters, 2,500 MNIST images at half their resolution, 8 epochs)"

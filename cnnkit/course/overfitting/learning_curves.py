@@ -16,7 +16,7 @@ from cnnkit.evidence import claims
 from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
 from cnnkit.lab.config import RunConfig
 
-BASE = RunConfig(optimizer_args={"momentum": 0.9}, schedule="cosine", batch_size=50)
+BASE = RunConfig(optimizer_args={"momentum": 0.9}, schedule="cosine", batch_size=50, validate_every=5)
 FIRST = {"1/8": 0.004, "1/4": 0.004, "1/2": 0.004, "1": 0.0025, "2": 0.0025, "4": None}  # rates, where grids begin
 WIDTHS = dict(zip(FIRST, (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2), strict=True))  # times the filters of the old network
 NETWORKS = {"small": "1/4", "large": "2"}  # whose curves in data are drawn

@@ -56,7 +56,11 @@ def arms_of(file, epochs):
 
 
 BASE = RunConfig(
-    dataset="halved:second_half:cifar10", optimizer_args={"momentum": 0.9}, schedule="cosine", batch_size=25
+    dataset="halved:second_half:cifar10",
+    optimizer_args={"momentum": 0.9},
+    schedule="cosine",
+    batch_size=25,
+    validate_every=10,  # 2,500 images are a hundred times as many as the fewest that train
 )
 ways = Comparison(
     BASE,

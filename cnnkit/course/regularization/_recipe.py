@@ -15,6 +15,7 @@ BASE = RunConfig(
     schedule="one_cycle",
     batch_size=50,
     epochs=25,
+    validate_every=5,
 )
 RATES = tuple(0.005 * 2**k for k in range(5))
 COMMON = {"where": "(four convolutions, 3,000 CIFAR-10 images at half their resolution)", "margin": 0.01}

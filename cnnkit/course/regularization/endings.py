@@ -16,7 +16,7 @@ FOLLOWS = {under: {"learning_rate": Times(f"nothing, {under}", 1)} for under in 
 RAW = {"metric": ("test_accuracy", "raw_test_accuracy"), "ledger": 57}
 SZEGEDY = "Szegedy et al. 2016, sec. 7"
 endings = Comparison(
-    BASE,
+    BASE.replace(validate_every=1),
     by="remedy, rate",
     arms={
         "nothing, constant": CONSTANT,
