@@ -238,7 +238,8 @@ class TrialFindings(Findings):
         return "being measured: its trials are not all here"
 
     def verdicts(self):
-        return self.experiment.decide(self) if self.experiment.decide and self.complete else []
+        decided = self.experiment.decide(self) if self.experiment.decide and self.complete else []
+        return [verdict | {"experiment": self.experiment.name} for verdict in decided]
 
     def table(self):
         return self.experiment.tabulate(self) if self.complete else pd.DataFrame()

@@ -172,17 +172,14 @@ def decide(found):
     parts = importances(found).pivot(index="search_seed", columns="hyperparameter", values="importance")
     ranks = {"learning rate": parts.pop("learning_rate"), "the next": parts.max(axis=1)}
     lines = pd.concat([_arms(arms, "val_score"), _arms(ranks, "importance")], ignore_index=True)
-    # What `decide` asks of a run beside its metric: a setting is no run, and cannot collapse.
-    known = {"status": "completed", "val_accuracy": 1.0, "majority_share": 0.0, "test_images": 1}
-    lines, none = lines.assign(run_id=lines.index, **known), pd.DataFrame(columns=["run_id", "seconds"])
     where = f"{base.train_size:,} images of {base.dataset}; {base.model}; {base.epochs} epochs a whole trial; "
     where += f"{BUDGET[found.profile]} epochs a search; n counts searches"
     rows = []
     for claim in CLAIMS:
         claim = dataclasses.replace(claim, text=f"{claim.text}.")
         claim = claim if claim.metric == "importance" else dataclasses.replace(claim, metric="val_score")
-        rows.append(claims.decide(claim, lines[lines["arm"].isin(claim.arms)], none))
-    return [row | {"experiment": "regret", "conditions": where} for row in rows]
+        rows.append(claims.decide_measured(claim, lines[lines["arm"].isin(claim.arms)], where))
+    return rows
 
 
 def _arms(arms, metric):

@@ -121,10 +121,7 @@ def decide(found):
         _, small, _ = choose(right, chunk[: len(chunk) // 10])
         scores = {"on the images that chose": shown, "on others": true, "chosen on a tenth": small}
         lines += [{"arm": arm, "seed": number, "test_accuracy": value} for arm, value in scores.items()]
-    # What `decide` asks of a run beside its metric: nothing here can collapse.
-    known = {"status": "completed", "val_accuracy": 1.0, "majority_share": 0.0, "test_images": len(chunk)}
-    runs = pd.DataFrame(lines).assign(**known)
-    tried, images, history = len(right), len(chunk), pd.DataFrame(columns=["run_id", "seconds"])
+    tried, images = len(right), len(chunk)
     said = (
         Claim("chosen-score-flatters", f"The best of {tried} settings on {images:,} images scores more than a point "
               f"better there than on new images {WHERE}.", "on the images that chose", "on others",
@@ -134,8 +131,7 @@ def decide(found):
               margin=0.01, ledger=75),
     )  # fmt: skip
     where = f"{found.trials['images'].iloc[0]:,} images in {CHUNKS} disjoint sets; n counts these, not seeds"
-    verdicts = [claims.decide(claim, runs.assign(run_id=runs.index), history) for claim in said]
-    return [verdict | {"experiment": found.experiment.name, "conditions": where} for verdict in verdicts]
+    return [claims.decide_measured(claim, pd.DataFrame(lines), where, images) for claim in said]
 
 
 def tabulate(found):
