@@ -56,7 +56,7 @@ def tell_effect(verdict):
     if pd.isna(effect):
         return "; ".join(words)
     if verdict["verdict"] in COMPUTED:
-        return f"{effect:,.6g} {unit}" if abs(effect) < 1e6 else f"{effect:,.0f} {unit}"
+        return f"{effect:,.{4 if effect % 1 else 6}g} {unit}" if abs(effect) < 1e6 else f"{effect:,.0f} {unit}"
     known = {"ratio": "times", "collapsed": "share"}
     name = "pp" if is_accuracy(unit) else "nats" if "loss" in unit else known.get(unit, unit)
     scale, form = shown_scale(unit), ".2f" if name in ("pp", "share") else ".3g"
@@ -115,7 +115,8 @@ def tell_band(counts, metric, single):
 def tell_lost(runs, lost):
     """Say how many runs count for no mean, marked by a cross, and how many failed, or nothing."""
     failed = (runs["status"] == "failed").sum()
-    words = [f"× {lost} of {len(runs)} runs diverged or collapsed, not in the mean"] * bool(lost)
+    how = "diverged or collapsed" if runs["collapsed"].any() else "diverged"  # of tuning runs, collapse is not judged
+    words = [f"× {lost} of {len(runs)} runs {how}, not in the mean"] * bool(lost)
     return "; ".join(words + [f"{failed} of {len(runs)} runs failed, left out"] * bool(failed))
 
 

@@ -94,7 +94,8 @@ def derive(folder):
     pages |= {name: corrections.page(name, table) for name in ("corrections.md", "what_changed.md")}
     pages["README.md"] = _index(found, table)
     for name, chapter in course.list_experiments().items():
-        page = pages.get(f"{chapter}/README.md", f"# {chapter.replace('_', ' ').capitalize()}\n")
+        title = {"alexnet": "AlexNet", "lenet": "LeNet"}.get(chapter, chapter.replace("_", " ").capitalize())
+        page = pages.get(f"{chapter}/README.md", f"# {title}\n")
         pages[f"{chapter}/README.md"] = f"{page}\n{_section(found[name], table, folder)}"
     for name, text in pages.items():
         store.write_atomically(folder / name, text)
@@ -191,15 +192,23 @@ def _section(found, table, folder):
 
 
 def _claims_markdown(verdicts):
-    lines = verdicts.to_dict("records")
+    """Return what is decided as a table, and below it the claims whose runs are awaited, folded."""
+    waiting = verdicts["reason"].astype(str).str.startswith(corrections.OPEN)
+    decided, awaited = verdicts[~waiting], verdicts.loc[waiting, ["text", "source"]].fillna("")
+    lines, parts = decided.to_dict("records"), []
     columns = {
         "Verdict": [corrections.mark_verdict(line) for line in lines],
-        "Claim": verdicts["text"],
+        "Claim": decided["text"],
         "Effect": [tell_effect(line) for line in lines],
-        "Source": verdicts["source"].fillna(""),
-        "Because": verdicts["reason"],
+        "Source": decided["source"].fillna(""),
+        "Because": decided["reason"],
     }
-    return markdown_table(pd.DataFrame(columns)) + "\n"
+    if len(decided):
+        parts.append(markdown_table(pd.DataFrame(columns)))
+    if len(awaited):
+        table = markdown_table(awaited.rename(columns={"text": "Claim", "source": "Source"}))
+        parts.append(f"<details><summary>{len(awaited)} claims await their runs</summary>\n\n{table}\n\n</details>")
+    return "\n\n".join(parts) + "\n"
 
 
 def _count(found):

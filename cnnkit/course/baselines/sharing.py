@@ -69,5 +69,6 @@ EXPERIMENT = Experiment(
         "digits": networks("digits", 500, margin=0.01, lowest=-6, highest=1).small(rates=1, batch_size=32, epochs=2)
     },
     notebook="02_baselines",
-    answer="On CIFAR-10 windows buy {locality-cifar10:.1f} points more on pixels in place than on shuffled ones.",
+    answer="Seeing small windows, not whole pictures, gains {locality-cifar10:.1f} points more on CIFAR-10 as it is "
+    "than on its pixels shuffled.",
 )

@@ -64,7 +64,7 @@ speed = Comparison(
     claims=(
         Claim("batch-norm-sooner", "With batch normalisation half of the training images are right in fewer steps",
               "batch norm", "plain", IOFFE, margin=1.0, **FASTER),
-        Claim("batch-norm-twice", "With batch normalisation it takes less than half the steps",
+        Claim("batch-norm-twice", "With batch normalisation half of them are right in less than half the steps",
               "batch norm", "plain", IOFFE, margin=2.0, **FASTER),
     ),
     control="batch norm",

@@ -50,7 +50,11 @@ cases = Comparison(
         _claim("remedy-decay", "Decay of the learning rate improves a two-layer network on MNIST.", "decay"),
         _claim("remedy-l2", "L2 regularization improves a two-layer network on MNIST.", "L2"),
         _claim("remedy-average", "A moving average of the weights improves a two-layer network on MNIST.", "average"),
-        _claim("remedies-all", "Decay, L2 and moving average together improve it.", name(REMEDIES)),
+        _claim(
+            "remedies-all",
+            "Decay, L2 and moving average together improve a two-layer network on MNIST.",
+            name(REMEDIES),
+        ),
     ),
     block=2,
     seeds=8,

@@ -38,6 +38,7 @@ labels = Comparison(
         schedule="cosine",
         batch_size=50,
         epochs=60,
+        validate_every=20,
         log_training=True,
     ),
     by="network, labels",
