@@ -241,6 +241,7 @@ def test_an_interaction_plans_for_four_arms():
         ({"arms": {"mlp": {"model": "mlp"}}, "claims": ()}, "Expected at least two arms to compare. Received: mlp"),
         ({"arms": {"a": {"model": "mlp"}, "b": {"model": "mlp"}}, "claims": ()}, "'a' and 'b', the same runs"),
         ({"by": "network, pixels"}, "Expected arms named by 'network, pixels'. Received: 'mlp'"),
+        ({"by": "epochs"}, "Expected names of arms that are no column of the table. Received: epochs"),
         ({"rates": ()}, "Expected learning rates for 'mlp'"),
         ({"rates": {"mlp": RATES}}, "Expected learning rates for 'softmax'"),
         ({"rates": {"mlp": RATES, "softmax": RATES, "cnn": RATES}}, "cnn"),

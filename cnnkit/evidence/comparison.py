@@ -10,6 +10,7 @@ from cnnkit.evidence.claims import Claim, Undecided
 from cnnkit.lab.config import RunConfig
 from cnnkit.lab.store import student_interval
 
+LEVELS = ["num_params", "learning_rate", "epochs", "mean", "low", "high", "n", "collapsed"]  # a table's last columns
 BLOCK = 50  # fresh seeds: the first block is 101 to 150
 LONG_RUN, MOST_LONG = 180, 10  # seconds from which a run is long, and how many seeds such runs have at most
 
@@ -266,6 +267,8 @@ class Plan:
 def _check(comparison):
     arms, rates, known = comparison.arms, comparison.rates, "; ".join(comparison.arms)
     grids = rates if isinstance(rates, dict) else dict.fromkeys(arms, rates)
+    twice = [name for name in comparison.names if name in LEVELS]
+    _expect(not twice, "names of arms that are no column of the table", ", ".join(twice))
     _expect(len(arms) >= 2, "at least two arms to compare", known or "none")
     for arm, fields in arms.items():
         _expect(len(arm.split(", ")) == len(comparison.names), f"arms named by {comparison.by!r}", repr(arm))

@@ -10,7 +10,7 @@ from scipy import stats
 
 from cnnkit import plots
 from cnnkit.evidence.claims import Claim
-from cnnkit.evidence.comparison import Comparison, Times
+from cnnkit.evidence.comparison import LEVELS, Comparison, Times
 from cnnkit.lab import store, sweeps
 from cnnkit.lab.config import RunConfig
 from cnnkit.plots.style import shown_scale
@@ -18,7 +18,6 @@ from cnnkit.plots.words import BAND_RUNS
 
 __all__ = ["Claim", "Comparison", "Experiment", "Findings", "Times", "Trials", "run_experiment"]
 
-LEVELS = ["num_params", "learning_rate", "epochs", "mean", "low", "high", "n", "collapsed"]
 MANY = 5  # arms: more have a panel each
 LOW_LEVEL = 0.03  # a control arm this far below a plain good recipe is a bug until explained
 

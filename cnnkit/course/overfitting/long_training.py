@@ -34,7 +34,7 @@ runs = Comparison(
         batch_size=50,
         epochs=20,
     ),
-    by="epochs, rate",
+    by="length, rate",
     arms={"20, falling": {}}
     | {f"{n}, falling": {"epochs": n, "learning_rate": Times("20, falling", 1)} for n in (5, 10, 40, 80)}
     | {LONGEST: {"epochs": 80, "schedule": "constant", "learning_rate": Times("20, falling", 0.5)}},
