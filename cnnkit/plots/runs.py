@@ -96,7 +96,7 @@ def plot_sweep(runs, *, x="learning_rate", y="val_accuracy", hue=None, log_x=Tru
     values = sorted(runs[x].unique())
     if len(values) <= 8:
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xticks(values, [style.nice(value) for value in values])
+        ax.set_xticks(values, map(style.nice, values), fontsize="medium" if len(values) < 7 else "small")
     ax.set(xlabel=style.label(x), ylabel=style.label(y, error=error))
     lost = _finish_lines(ax, y, crosses, error)
     style.add_legend(ax, parts, hue)
@@ -153,6 +153,7 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
     """Plot the mean of a metric over two settings as an annotated table, with its range; brighter is better.
 
     `x, y, values` are columns of `runs`: settings across and upwards, and the metric. `×1`: a run that is in no mean.
+    The worst quarter of the cells has one colour.
     """
     runs = style.check_frame(runs, x, y, values)
     finished = _finished(runs, values, x, y)
@@ -170,15 +171,17 @@ def plot_heatmap(runs, *, x, y, values="val_accuracy", ax=None):
     texts = cells.apply(tell, axis=1).unstack().fillna("")
     ax = style.new_axes(ax, max(6.4, 2.2 + 0.85 * means.shape[1]), 1.6 + 0.55 * means.shape[0])
     colours = sns.color_palette("viridis_r" if "loss" in values else "viridis", as_cmap=True)
-    low, high = means.min().min(), means.max().max()
+    worst = means.stack().quantile(0.75 if "loss" in values else 0.25)  # else cells that failed take all the colours
+    shades = means.clip(upper=worst) if "loss" in values else means.clip(lower=worst)
+    low, high = shades.min().min(), shades.max().max()
     scale = {"cmap": colours.with_extremes(under="0.95"), "vmin": low, "vmax": high}  # grey: a cell without a mean
     ticks = {"xticklabels": [*map(style.nice, means.columns)], "yticklabels": [*map(style.nice, means.index)]}
     written = {"annot": texts, "fmt": "", "annot_kws": {"fontsize": 8}, "cbar_kws": {"label": style.label(values)}}
-    sns.heatmap(means.fillna(low - 1), ax=ax, linewidths=1, **scale, **ticks, **written)
+    sns.heatmap(shades.fillna(low - 1), ax=ax, linewidths=1, **scale, **ticks, **written)
     ax.invert_yaxis()
     ax.tick_params(length=0, rotation=0)
     ax.set(xlabel=style.label(x), ylabel=style.label(y))
-    told = f"mean and range, {tell_runs(cells.loc[cells['n'] > 0, 'n'])}"
+    told = f"mean and range, {tell_runs(cells.loc[cells['n'] > 0, 'n'])}; darkest: the worst quarter"
     style.add_caption(ax, told, tell_lost(runs, cells["lost"].sum()))
     return ax
 

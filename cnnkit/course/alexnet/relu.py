@@ -79,6 +79,8 @@ def plot_race(found):
     lines["activation"] = pd.Categorical(lines["activation"], list(activations.arms))
     ax = plots.plot_curves(lines, metric=TARGET[0], hue="activation", error=True)
     ax.axhline(1 - TARGET[1], color="0.35", linestyle=":", linewidth=1)
+    ax.text(0.5, 1 - TARGET[1], "the target", va="bottom", fontsize="small", color="0.35")
+    ax.set_ylim(bottom=0.02)  # below are a few runs at their end
     return {"race": ax}
 
 
