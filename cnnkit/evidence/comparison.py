@@ -250,7 +250,8 @@ class Plan:
         if why := next((self.undecided[arm] for arm in claim.arms if arm in self.undecided), None):
             verdict |= {"verdict": "INCONCLUSIVE", "reading": "", "p": np.nan, "reason": why}
         text, budget = claim.text, self.budget()
-        if budget and claim.unit == "test_accuracy" and abs(budget["change"]) > abs(claim.margin):
+        alike = {self.comparison.configs[arm].epochs for arm in claim.arms} == {budget and budget["epochs"]}
+        if alike and claim.unit == "test_accuracy" and abs(budget["change"]) > abs(claim.margin):
             text = f"{text.removesuffix('.')}, after {budget['epochs']} epochs."
         return verdict | {"text": text, "conditions": self._conditions(claim)}
 

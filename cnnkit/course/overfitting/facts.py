@@ -52,7 +52,7 @@ def line_through_parabola(points, draws=2000):
 FACTS = [
     Fact("by-heart-is-no-rule", 73, "A classifier that has 95% of its training images right has learnt the task.",
          learnt_by_heart, "of the test digits right, by a nearest neighbour that has learnt random labels by heart",
-         lambda share: share > 0.95),
+         lambda share: share > 0.95, source="ours"),
     Fact("best-of-ten", 74, "The best of ten equally good settings has, on the test set that chose it, its true score.",
          lambda: round(expected_best(10), 2), "standard errors too much, if their mistakes are independent", 0,
          source="Keras' examples chose on the test set"),
@@ -60,7 +60,7 @@ FACTS = [
          moved_by_validation, "of 650 weights end elsewhere if validation images are watched", lambda moved: moved > 0),
     Fact("tenth-validates", 75, "A tenth of the images is enough for validation: of 1,000, it measures to a point.",
          lambda: round(100 * np.sqrt(0.9 * 0.1 / 100), 2), "points, standard error of an accuracy of 90%",
-         lambda error: error <= 1),
+         lambda error: error <= 1, source="ours"),
     Fact("examples-against-underfitting", 79, "A model that underfits fits its examples better if there are more.",
          lambda: round(line_through_parabola(500) / line_through_parabola(5), 1),
          "times the error of lines through a parabola, 500 points instead of 5", lambda ratio: ratio < 1),

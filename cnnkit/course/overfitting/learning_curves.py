@@ -89,9 +89,9 @@ capacity = Comparison(
     rates={name: _six(first) for name, first in FIRST.items() if first},
     claims=(
         _claim("wide-overfits", f"Four times the filters overfit, and so classify worse (2,000 {PIXELS}).",
-               "1", "4", 0.01),
+               "1/2", "2", 0.01),
         Claim.of_gap("wide-gap", f"Four times the filters have a wider gap between training and test accuracy (2,000 "
-                     f"{PIXELS}).", "1", "4", margin=0.01, ledger=79),
+                     f"{PIXELS}).", "1/2", "2", margin=0.01, ledger=79),
     ),
     control="1",
     seeds=6,

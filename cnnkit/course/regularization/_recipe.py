@@ -32,7 +32,7 @@ class BestOf(Comparison):
     """A comparison with one more arm for each group of arms that try one thing at several strengths: its best.
 
     Of the arms `"L1, 0.0001"`, `"L1, 0.001"`, ... the one that validates best in the tuning runs, each at its own rate,
-    is also the arm `"L1, best"`, for claims. Strengths are declared in order; a best one at an edge decides nothing.
+    is also the arm `"L1, best"`, for claims. Strengths are declared in order; the strongest, if best, decides nothing.
     """
 
     groups: tuple = ()  # such as `("L1",)`
@@ -66,7 +66,7 @@ class _BestPlan(Plan):
                 arms[f"{group}, best"] = arms[best] | {"learning_rate": Times(best, 1)}
                 if best in self.undecided:
                     at_edge[f"{group}, best"] = self.undecided[best]
-                elif best in (tried[0], tried[-1]):
+                elif best == (tried[0] if group == "max-norm" else tried[-1]):  # beyond the weakest is none
                     at_edge[f"{group}, best"] = f"the best of {group} is at the edge of what was tried: {best}"
         self.comparison = dataclasses.replace(self.comparison, arms=arms)
         runs = super()._confirm()

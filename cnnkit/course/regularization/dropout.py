@@ -17,7 +17,8 @@ from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
 SRIVASTAVA = "popular articles; Srivastava et al. 2014, "
 SHARES = (0.1, 0.2, 0.5, 0.7, 0.9)
 KERAS = {"conv_dropout": 0.25, "dense_dropout": 0.5}  # the shares of Keras' example
-HOW = COMMON | {"rates": RATES, "tuned_with": {"epochs": 15}, "seeds": 6}
+HOW = COMMON | {"tuned_with": {"epochs": 15}, "seeds": 8}
+HIGHER = tuple(2 * rate for rate in RATES)  # for units that are kept short, and for narrow layers
 LONGER = BASE.replace(epochs=50)
 
 places = Comparison(
@@ -34,6 +35,7 @@ places = Comparison(
     ledger=49,
     claims=(
         Claim("dropout-half", "Dropout of a half on the dense layer improves accuracy", "dense, 0.5", "none, 0"),
+        Claim("dropout-fifth", "Dropout of a fifth on the dense layer improves accuracy", "dense, 0.2", "none, 0"),
         Claim.of_gap("dropout-half-gap", "Dropout of a half on the dense layer narrows the gap", "dense, 0.5",
                      "none, 0"),
         Claim("dropout-tenth", "Dropout of a tenth on the dense layer buys less than a point", "none, 0", "dense, 0.1",
@@ -50,10 +52,12 @@ places = Comparison(
               "all, 0.2 to 0.5", "dense, 0.5", ledger=50),
     ),
     control="maps and dense, 0.25 and 0.5",
+    rates=RATES,
     **HOW,
 )  # fmt: skip
 
 LONG, TENFOLD = {"regularization": {"max_norm": 2.0}}, {"learning_rate": Times("plain, own", 10)}
+FREE = ("plain, own", "dropout, own", "dropout + momentum 0.95, own")
 rates = Comparison(
     LONGER,
     by="network, rate",
@@ -61,6 +65,7 @@ rates = Comparison(
         "plain, own": {},
         "dropout, own": drop(**KERAS),
         "dropout, of plain": drop(**KERAS) | {"learning_rate": Times("plain, own", 1)},
+        "dropout, threefold": drop(**KERAS) | {"learning_rate": Times("plain, own", 3)},
         "dropout, tenfold": drop(**KERAS) | TENFOLD,
         "max-norm, own": LONG,
         "dropout + max-norm, own": drop(**KERAS) | LONG,
@@ -69,6 +74,10 @@ rates = Comparison(
     },
     ledger=50,
     claims=(
+        Claim("dropout-own-rate", "With dropout its own best rate beats that which suits the network without it",
+              "dropout, own", "dropout, of plain", "ours"),
+        Claim("dropout-threefold", "With dropout three times the rate that suits the network without it beats it",
+              "dropout, threefold", "dropout, of plain", SRIVASTAVA + "app. A"),
         Claim("dropout-tenfold", "With dropout ten times the rate that suits the network without it beats that rate",
               "dropout, tenfold", "dropout, of plain", SRIVASTAVA + "app. A"),
         Claim("dropout-tenfold-collapses", "With dropout more runs collapse at ten times that rate",
@@ -83,6 +92,7 @@ rates = Comparison(
               "ours"),
     ),
     control="dropout, own",
+    rates=dict.fromkeys(FREE, RATES) | dict.fromkeys(("max-norm, own", "dropout + max-norm, own"), HIGHER),
     longer_seeds=0,  # the control is that of `places`
     **HOW,
 )  # fmt: skip
@@ -100,6 +110,7 @@ widths = Comparison(
               beside=("0.125, with", "0.125, none")),
     ),
     control="0.5, with",
+    rates={f"{width}, {name}": rates for width, rates in ((0.125, HIGHER), (0.5, RATES)) for name in ("none", "with")},
     longer_seeds=0,  # as above
     **HOW,
 )  # fmt: skip
