@@ -241,7 +241,7 @@ tell_facts(facts.FACTS)
 # **Without more training.** By Bayes a network that has learnt $p(k\mid x)$ from classes of the shares $\pi_k$ knows
 # what it would say if all were equally common, for the pictures of a class are the same:
 #
-# $$p_{\text{even}}(k\mid x)\;\propto\;\frac{p(k\mid x)}{\pi_k},\qquad\text{so } z_k-\ln\pi_k\text{ for the score }z_k .$$
+# $$p_{\text{even}}(k\mid x)\;\propto\;\frac{p(k\mid x)}{\pi_k},\qquad\text{so } z_k-\ln\pi_k\text{ for a score }z_k$$
 #
 # It is a shift of the last biases, nothing else (Saerens et al. 2002).
 
@@ -422,7 +422,7 @@ say(
 # |---|---|
 # | **varied** | the way; the pictures a class |
 # | **tuned, for each** | the learning rate, seven of them |
-# | **held fixed** | Caffe's quick network, batch-normalised, no flips; 16×16 pixels; 100 epochs (5 a class) to 20 (500) |
+# | **held fixed** | Caffe's quick network, batch-normalised, no flips; 16×16 pixels; 100 (5 a class) to 20 epochs |
 # | **repeated** | over fresh seeds, which draw the pictures, too; the source is one and the same |
 
 # %%
