@@ -110,7 +110,7 @@ def test_independent_settings_flatter_as_the_formula_says(results_root, deviatio
         assert flatters["effect"] > 0.005 and costs["effect"] > 0
     else:
         assert (flatters["verdict"], costs["verdict"]) == ("SUPPORTED", "REFUTED")
-    assert set(found.figures()) == {"selection"} and "points too good" in found.answer()
+    assert set(found.figures()) == {"selection"} and "too good by" in found.answer()
 
 
 def test_settings_are_drawn_once_and_differ():

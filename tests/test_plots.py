@@ -177,7 +177,7 @@ def test_diverged_runs_are_crosses_and_no_part_of_the_mean(value):
     assert drawn[0.01] == pytest.approx(runs.loc[[4, 5], "val_accuracy"].mean())
     assert 0.1 not in drawn
     assert crosses_of(ax) == 4
-    assert "× 4 of 9 runs diverged or collapsed, not in the mean" in text_of(ax)
+    assert "× 4 of 9 runs diverged, not in the mean" in text_of(ax)
 
 
 def test_a_collapsed_run_is_a_cross_and_widens_no_band():
