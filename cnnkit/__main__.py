@@ -33,11 +33,8 @@ def models(args):
     from cnnkit import anatomy, models
 
     if args.name is None:
-        print(
-            anatomy.compare_models().to_string(
-                index=False, formatters=dict.fromkeys(("parameters", "macs"), "{:,}".format)
-            )
-        )
+        thousands = dict.fromkeys(("parameters", "macs"), "{:,}".format)
+        print(anatomy.compare_models().to_string(index=False, formatters=thousands))
     elif sides := re.fullmatch(r"(\d+)x(\d+)x(\d+)", args.input):
         print(anatomy.describe(models.sketch_model(args.name, tuple(map(int, sides.groups())), args.classes)))
     else:
@@ -235,20 +232,12 @@ def _parser():
     sub.add_argument("--sample", type=int, default=5, help="rows to train again (default: 5)")
     sub.add_argument("--seed", type=int, default=1, help="which rows (default: 1)")
     sub = command("diagnose", diagnose, "say what is wrong with a training run, from its history")
-    sub.add_argument(
-        "histories",
-        nargs="+",
-        metavar="HISTORY",
-        help="a CSV or JSON file, or TensorBoard's folder; two of one seed are compared",
-    )
+    words = "a CSV or JSON file, or TensorBoard's folder; two of one seed are compared"
+    sub.add_argument("histories", nargs="+", metavar="HISTORY", help=words)
     sub.add_argument("--run", dest="run_id", help="which run_id, where the file holds several")
     sub.add_argument("--out", metavar="PNG", help="draw the curves with the places marked")
-    for name, what in (
-        ("batch-size", "images a step"),
-        ("num-classes", "classes"),
-        ("num-train", "training images"),
-        ("num-val", "validation images"),
-    ):
+    counted = {"batch-size": "images a step", "num-classes": "classes"}
+    for name, what in (counted | {"num-train": "training images", "num-val": "validation images"}).items():
         sub.add_argument(f"--{name}", type=int, help=f"{what}, to say more, and surer")
     command("why", why, "where a figure came from").add_argument("figure", help="a PNG under results/")
     sub = command("notebooks", notebooks, "run notebooks from top to bottom", profiled)

@@ -38,9 +38,7 @@ class RunLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self._begun is not None:
             self.on_test_begin()
-        line = {
-            column: float(logs.get(name, np.nan)) for name, column in COLUMNS.items()
-        }  # Keras orders its logs as it likes
+        line = {column: float(logs.get(name, np.nan)) for name, column in COLUMNS.items()}  # in our own order
         rate = float(self.model.optimizer.learning_rate)
         self.lines.append({"epoch": epoch + 1, **line, "learning_rate": rate, "seconds": round(self.seconds, 3)})
         if self.model.optimizer.use_ema:

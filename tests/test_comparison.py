@@ -264,7 +264,7 @@ def test_a_declaration_that_contradicts_itself_is_refused(change, message):
 
 
 def test_a_small_comparison_trains_little():
-    small = NETWORKS.small(dataset="digits", epochs=1)
+    small = NETWORKS.small(2, 2, dataset="digits", epochs=1)
     plan, _ = trained(small, lambda c: row(c))
     assert len(plan.of_role("tuning")) == 4 and len(plan.of_role("fresh")) == 4 and plan.of_role("longer").empty
     assert plan.verdicts()[0]["verdict"] == "INCONCLUSIVE"
@@ -289,7 +289,7 @@ def found(results_root):
 
 
 def test_below_five_seeds_an_arm_has_its_range_and_the_page_says_so(results_root):
-    parts = {"few": NETWORKS.small(seeds=3), "many": NETWORKS.small(seeds=5, batch_size=16)}
+    parts = {"few": NETWORKS.small(2, seeds=3), "many": NETWORKS.small(2, seeds=5, batch_size=16)}
     found = read_smoke(Experiment("tiny", "Does a hidden layer help?", full=NETWORKS, smoke=parts))
     table, runs = found.table().set_index(["part", "network"]), found.plans["few"].of_role("fresh")
     assert table["n"].tolist() == [3, 3, 5, 5] and "Test accuracy (%), mean ± 95% or range" in readable(found.table())

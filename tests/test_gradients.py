@@ -59,7 +59,7 @@ def test_facts_are_what_formulas_say():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiments_ask_for_runs_and_have_claims(name):
     experiment = course.load_experiment(name)
-    assert experiment.notebook == "09_init_and_gradients"
+    assert course.notebook_of(name) == "09_init_and_gradients"
     parts = experiment.full if isinstance(experiment.full, dict) else {"": experiment.full}
     for comparison in parts.values():
         assert comparison.claims

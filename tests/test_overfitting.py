@@ -35,7 +35,7 @@ def test_the_clinic_is_no_experiment_and_the_chapters_experiments_are():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiments_ask_for_runs_and_have_claims(name):
     experiment = course.load_experiment(name)
-    assert experiment.notebook == "11_overfitting"
+    assert course.notebook_of(name) == "11_overfitting"
     parts = experiment.full if isinstance(experiment.full, dict) else {"": experiment.full}
     for comparison in parts.values():
         assert comparison.claims and all(claim.ledger in (69, 73, 79) for claim in comparison.claims)
@@ -98,7 +98,7 @@ def test_independent_settings_flatter_as_the_formula_says(results_root, deviatio
     right = rng.random((100, 10_000)) < accuracy[:, None]
     table = selection.curves(right).set_index(["images", "tried"])
     assert abs(table.at[(1000, 1), "optimism"]) < 0.003 and abs(table.at[(100, 1), "regret"]) < 0.003
-    expected = facts.expected_best(10) * 0.5 / np.sqrt(1000)
+    expected = facts.best_of(10) * 0.5 / np.sqrt(1000)
     if not deviation:
         assert table.at[(1000, 10), "optimism"] == pytest.approx(expected, rel=0.15)
     assert table.at[(1000, 100), "optimism"] == pytest.approx(table.at[(1000, 100), "binomial_optimism"], abs=0.005)
@@ -120,9 +120,9 @@ def test_settings_are_drawn_once_and_differ():
 
 
 def test_facts_against_formulas():
-    assert facts.expected_best(1) == pytest.approx(0, abs=1e-9)
-    assert facts.expected_best(2) == pytest.approx(1 / np.sqrt(np.pi))
-    assert facts.expected_best(10) == pytest.approx(
+    assert facts.best_of(1) == pytest.approx(0, abs=1e-9)
+    assert facts.best_of(2) == pytest.approx(1 / np.sqrt(np.pi))
+    assert facts.best_of(10) == pytest.approx(
         np.random.default_rng(1).normal(size=(50_000, 10)).max(1).mean(), rel=0.01
     )
     assert facts.line_through_parabola(20_000, draws=20) == pytest.approx(1 / 5 - 1 / 9, rel=0.02)  # E x^4 - (E x^2)^2

@@ -85,7 +85,7 @@ def test_a_group_that_no_arm_has_is_one_error():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiments_ask_for_runs_and_have_claims(name):
     experiment = course.load_experiment(name)
-    assert experiment.notebook == "10_regularization"
+    assert course.notebook_of(name) == "10_regularization"
     parts = experiment.full if isinstance(experiment.full, dict) else {"": experiment.full}
     for comparison in parts.values():
         assert comparison.claims

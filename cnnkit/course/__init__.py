@@ -23,7 +23,7 @@ import seaborn as sns  # noqa: E402
 from IPython.display import Markdown, display  # noqa: E402
 from keras import layers  # noqa: E402
 
-from cnnkit import anatomy, data, models, plots  # noqa: E402
+from cnnkit import HOME, anatomy, data, models, plots  # noqa: E402
 from cnnkit.data import load_dataset  # noqa: E402
 from cnnkit.evidence import claims, fact  # noqa: E402
 from cnnkit.evidence.experiment import run_experiment  # noqa: E402
@@ -55,6 +55,12 @@ def load_experiment(name):
     if experiment.name != name:
         raise ValueError(f"Expected EXPERIMENT of the name {name!r} in {name}.py. Received: {experiment.name!r}.")
     return experiment
+
+
+def notebook_of(name):
+    """Return the notebook that reads an experiment's rows, which ends as its chapter is called, or None."""
+    chapter = list_experiments()[name]
+    return next((path.stem for path in HOME.glob("notebooks/source/*.py") if path.stem.endswith(chapter)), None)
 
 
 def list_facts():

@@ -95,9 +95,8 @@ def find_unseen(run):
     val, train = run["val_accuracy"], run["train_accuracy"].iloc[-1]
     if not (val.max() < 0.02 and train > 0.5) and not (val.min() == 1 and train < 0.95):
         return None
-    return Found(
-        f"validation accuracy {val.max():.1%}, training {train:.1%}", "val_accuracy", val.index[-1], sure=False
-    )
+    evidence = f"validation accuracy {val.max():.1%}, training {train:.1%}"
+    return Found(evidence, "val_accuracy", val.index[-1], sure=False)
 
 
 def find_one_value(run):
@@ -139,10 +138,8 @@ def find_last_batch(run):
     if not len(depth) or depth.max() < max(0.1, 3 * sampling_error(val.median(), run.get("num_val", IMAGES))):
         return None
     epoch = depth.idxmax()
-    told = (
-        f"epoch {epoch}: validation accuracy {before[epoch]:.1%} to {val[epoch]:.1%}, later {later[epoch]:.1%} again; "
-    )
-    told += f"training accuracy {train.shift(1)[epoch]:.1%} to {train[epoch]:.1%}"
+    told = f"epoch {epoch}: validation accuracy {before[epoch]:.1%} to {val[epoch]:.1%}, later {later[epoch]:.1%}"
+    told += f" again; training accuracy {train.shift(1)[epoch]:.1%} to {train[epoch]:.1%}"
     return Found("; ".join(filter(None, [told, evidence])), "val_accuracy", epoch, sure=bool(evidence))
 
 
@@ -158,9 +155,8 @@ def find_overfitting(run):
     best, val = _rising(run, 1.05), run["val_loss"]
     if best is None:
         return None
-    evidence = (
-        f"validation loss {val[best]:.3g} at epoch {best}, {val.iloc[-1]:.3g} at the end, training loss still falls"
-    )
+    ends = f"validation loss {val[best]:.3g} at epoch {best}, {val.iloc[-1]:.3g} at the end"
+    evidence = f"{ends}, training loss still falls"
     if not {"train_accuracy", "val_accuracy"} <= set(run):
         return Found(evidence, "val_loss", best, sure=False)
     train, held = run["train_accuracy"].iloc[-1], run["val_accuracy"].iloc[-1]

@@ -47,9 +47,8 @@ def add_model(run, model):
 
     if not isinstance(model, keras.Model) or not model.built:
         received = f"{type(model).__module__}.{type(model).__name__}" + ", not built" * isinstance(model, keras.Model)
-        raise ValueError(
-            f"Expected a built Keras model. Received: {received}. Leave it out: a history says much alone."
-        )
+        way = "Leave it out: a history says much alone."
+        raise ValueError(f"Expected a built Keras model. Received: {received}. {way}")
     run["model"] = model
     for split in [split for split in ("train", "val") if f"x_{split}" in run]:
         chosen = np.random.default_rng(0).permutation(run[f"num_{split}"])[:MOST]
@@ -104,10 +103,9 @@ def find_ordered(run):
     distance = np.abs(train - val).sum() / 2
     if not distance > 0.2 or chi2_contingency(counts).pvalue > 0.001:
         return None
-    evidence = (
-        f"{distance:.0%} of the validation labels would have to change to make classes as frequent as in training"
-    )
-    return Found(f"{evidence}; {np.sum(val == 0)} of {len(val)} classes have none", sure="y_val" in run)
+    lacking = f"{np.sum(val == 0)} of {len(val)} classes have none"
+    wrong = f"{distance:.0%} of the validation labels would have to change"
+    return Found(f"{wrong} to make classes as frequent as in training; {lacking}", sure="y_val" in run)
 
 
 def find_one_prediction(run):
@@ -138,9 +136,8 @@ def find_mode_gap(run):
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         return None
-    state = [
-        [variable.value for variable in kind] for kind in (model.trainable_variables, model.non_trainable_variables)
-    ]
+    kinds = model.trainable_variables, model.non_trainable_variables
+    state = [[variable.value for variable in kind] for kind in kinds]
     size, right = min(run.get("batch_size", 64), len(chosen)), []
     for start in range(0, len(chosen) - size + 1, size):  # a smaller last batch would have other statistics
         places = chosen[start : start + size]
@@ -152,10 +149,8 @@ def find_mode_gap(run):
     steps = getattr(getattr(model, "optimizer", None), "iterations", None)
     told = "" if steps is None else f" after {int(steps)} steps"
     needed = math.log(0.05) / math.log(norms[0].momentum) if 0 < norms[0].momentum < 1 else 0
-    evidence = (
-        f"of training images {fitted:.1%} are right with their batch's statistics, {asked:.1%} with the moving ones"
-    )
-    return Found(f"{evidence}{told}; momentum {norms[0].momentum} forgets its start in {needed:.0f}")
+    right = f"{fitted:.1%} are right with their batch's statistics, {asked:.1%} with the moving ones{told}"
+    return Found(f"of training images {right}; momentum {norms[0].momentum} forgets its start in {needed:.0f}")
 
 
 def find_dead(run):
@@ -170,10 +165,8 @@ def find_dead(run):
     outputs = inside.predict(run["x_val"][run["chosen_val"][:256]], verbose=0)
     outputs = outputs if isinstance(outputs, list) else [outputs]  # of a single layer
     dead = [np.mean((output > 0).reshape(-1, output.shape[-1]).mean(axis=0) < 0.001) for output in outputs]
-    worst = layers[int(np.argmax(dead))].name
-    return (
-        Found(f"{max(dead):.0%} of the channels of {worst} are zero on validation images") if max(dead) > 0.2 else None
-    )
+    worst, most = layers[int(np.argmax(dead))].name, max(dead)
+    return Found(f"{most:.0%} of the channels of {worst} are zero on validation images") if most > 0.2 else None
 
 
 def find_mismatch(run):
@@ -224,8 +217,5 @@ def find_reload(run):
         except Exception as error:  # whatever a layer's own code raises
             return Found(f"saved, it does not load: {' '.join(str(error).split())[:150]}", sure=False)
     apart = np.abs(loaded.predict(images, batch_size=256, verbose=0) - outputs).max()
-    return (
-        Found(f"saved and loaded, outputs differ by {apart:.3g}")
-        if apart > 1e-5 * (1 + np.abs(outputs).max())
-        else None
-    )
+    changed = apart > 1e-5 * (1 + np.abs(outputs).max())
+    return Found(f"saved and loaded, outputs differ by {apart:.3g}") if changed else None

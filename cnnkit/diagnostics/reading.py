@@ -53,9 +53,8 @@ def read_history(source, run=None):
         received = f"{len(raw)} lines of {', '.join(map(str, raw.columns))[:200] or 'nothing'}"
         raise ValueError(f"Expected {wanted}. Received: {received}.")
     frame["epoch"] = (frame["epoch"] + (frame["epoch"].min() == 0)).astype(int)
-    for name in [
-        name for name in ("train_accuracy", "val_accuracy") if name in frame and "err" in chosen[name].lower()
-    ]:
+    accuracies = frame.filter(like="accuracy")
+    for name in [name for name in accuracies if "err" in chosen[name].lower()]:
         frame[name] = (100 if frame[name].max() > 1 else 1) - frame[name]
         notes.append(f"{name} is what {chosen[name]} leaves")
     accuracies = frame.filter(like="accuracy")

@@ -15,6 +15,11 @@ BLOCK = 50  # fresh seeds: the first block is 101 to 150
 LONG_RUN, MOST_LONG = 180, 10  # seconds from which a run is long, and how many seeds such runs have at most
 
 
+def doubled(lowest, count=6):
+    """Return `count` learning rates, each twice the last, for a `Comparison`."""
+    return tuple(lowest * 2**k for k in range(count))
+
+
 @dataclasses.dataclass(frozen=True)
 class Times:
     """A learning rate that follows another arm's: the one chosen for `arm`, times `factor`."""
@@ -83,16 +88,19 @@ class Comparison:
             return ()
         return tuple(sorted(self.rates.get(arm, ()) if isinstance(self.rates, dict) else self.rates))
 
-    def small(self, rates=2, seeds=2, **changes):
+    def small(self, rates=1, seeds=1, arms=None, **changes):
         """Return this comparison in smoke: one tuning seed, one look, few fresh `seeds`, no longer runs.
 
-        `rates` says how many of each arm's grid are tried, those in its middle. The `changes` are to fields of the
-        base, e.g. `dataset="digits", epochs=2`; an arm's own fields win.
+        `rates` says how many of each arm's grid are tried, those in its middle. Of some `arms` alone the first is the
+        control. The `changes` are to fields of the base, e.g. `dataset="digits", epochs=2`; an arm's own fields win.
         """
-        grids = {arm: self.rates_of(arm) for arm in self.arms}
-        few = {arm: grid[max(0, (len(grid) - rates) // 2) :][:rates] for arm, grid in grids.items()}
-        less = {"tuning_seeds": (1,), "seeds": seeds, "longer_seeds": 0, "looks": 1, "tuned_with": {}, "level": None}
-        return dataclasses.replace(self, base=self.base.replace(**changes), rates=few, **less)
+        grids = {arm: self.rates_of(arm) for arm in arms or self.arms}
+        less = {"rates": {arm: grid[max(0, (len(grid) - rates) // 2) :][:rates] for arm, grid in grids.items()}}
+        if arms:
+            less |= {"arms": {arm: self.arms[arm] for arm in arms}, "control": arms[0]}
+            less["claims"] = tuple(claim for claim in self.claims if {*claim.arms} <= {*arms})
+        less |= {"tuning_seeds": (1,), "seeds": seeds, "longer_seeds": 0, "looks": 1, "tuned_with": {}, "level": None}
+        return dataclasses.replace(self, base=self.base.replace(**changes), **less)
 
     def plan(self, rows, history):
         """Return the `Plan` that follows from the rows and epochs there are, those of others among them."""

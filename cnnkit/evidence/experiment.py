@@ -10,13 +10,14 @@ from scipy import stats
 
 from cnnkit import plots
 from cnnkit.evidence.claims import Claim
-from cnnkit.evidence.comparison import LEVELS, Comparison, Times
+from cnnkit.evidence.comparison import LEVELS, Comparison, Times, doubled
 from cnnkit.lab import store, sweeps
-from cnnkit.lab.config import RunConfig
+from cnnkit.lab.config import COSINE, ONE_CYCLE, RunConfig
 from cnnkit.plots.style import shown_scale
 from cnnkit.plots.words import BAND_RUNS
 
-__all__ = ["Claim", "Comparison", "Experiment", "Findings", "Times", "Trials", "run_experiment"]
+__all__ = ["COSINE", "Claim", "Comparison", "Experiment", "Findings", "ONE_CYCLE", "RunConfig", "Times", "Trials"]
+__all__ += ["by_split", "doubled", "run_experiment"]
 
 MANY = 5  # arms: more have a panel each
 LOW_LEVEL = 0.03  # a control arm this far below a plain good recipe is a bug until explained
@@ -30,7 +31,6 @@ class Experiment:
     question: str  # one sentence
     full: Comparison | dict  # or a dict of them by part, e.g. `{"cifar10": ..., "mnist": ...}`
     smoke: Comparison | dict
-    notebook: str | None = None  # that reads its rows, like "00_quickstart"
     # At most 15 words for the front page: Findings -> text; or a text with the effects of claims, in points where they
     # are accuracies, e.g. "Flips gain {augmentation:+.1f} points."; or None for the best arm's.
     answer: Callable | str | None = None
@@ -63,7 +63,6 @@ class Trials:
     answer: Callable
     decide: Callable | None = None  # TrialFindings -> list of dicts, verdicts that are counted
     seeds: dict | None = None  # of profile to the training seeds of a trial; None without runs, or where each has one
-    notebook: str | None = None
 
     def read(self, profile):
         """Return the `TrialFindings` of a profile, `"smoke"` or `"full"`."""
@@ -84,6 +83,12 @@ def run_experiment(experiment, *, workers=None, scheduler=None, client=None, ref
     with contextlib.nullcontext(client) if client else sweeps.cluster(workers, scheduler) as client:
         experiment.train(store.profile(), client, refresh)
     return experiment.read(store.profile())
+
+
+def by_split(runs, column="images"):
+    """Return runs twice, a line each for "training" and "test" in a column, with the `accuracy` on these images."""
+    words = {"train": "training", "test": "test"}.items()
+    return pd.concat([runs.assign(**{column: word}, accuracy=runs[f"{split}_accuracy"]) for split, word in words])
 
 
 class Findings:
@@ -171,10 +176,8 @@ class Findings:
             share, images = fresh["test_accuracy"], fresh["test_images"].iloc[0]
             errors = 100 * np.sqrt(share * (1 - share) / images)
             ends = dict.fromkeys(f"{error:.2f}" for error in (errors.min(), errors.max()))
-            told = f"Intervals are over seeds on these {images:,.0f} test images{where}"
-            sentences.append(
-                f"{told}; another test set would move each accuracy by a standard error of {' to '.join(ends)} points."
-            )
+            told = f"Intervals are over seeds on these {images:,.0f} test images{where}; another test set would move"
+            sentences.append(f"{told} each accuracy by a standard error of {' to '.join(ends)} points.")
             if (block := plan.comparison.block) > 1 and self.profile == "full":
                 seeds = f"Fresh seeds{where} begin at {min(fresh['seed'])}"
                 sentences.append(f"{seeds}, block {block}: those before it had been seen when this was designed again.")

@@ -16,6 +16,9 @@ from cnnkit.lab import recipes
 
 DEFAULTS = "0.2"  # the version whose defaults an id leaves out
 MOST = 2**31  # whole numbers stay below
+# What most runs of the course share: `RunConfig(dataset="mnist", epochs=10, **ONE_CYCLE)`.
+COSINE = {"optimizer_args": {"momentum": 0.9}, "schedule": "cosine"}
+ONE_CYCLE = COSINE | {"schedule": "one_cycle"}
 TINY, HUGE = float(np.finfo("float32").tiny), float(np.finfo("float32").max)
 NAMES = {"scaling": recipes.SCALINGS, "optimizer": recipes.OPTIMIZERS, "schedule": recipes.SCHEDULES}
 NAMES |= {"loss": recipes.LOSSES, "last_batch": ("drop", "keep"), "precision": ("float32", "mixed_bfloat16")}
@@ -84,9 +87,7 @@ class RunConfig:
             raise ValueError(f"{expected}. Received: {received}.")
         if self.early_stopping is not None and self.validate_every > 1:
             received = f"early_stopping={self.early_stopping}, validate_every={self.validate_every}"
-            raise ValueError(
-                f"Expected validate_every=1 with early stopping, which looks every epoch. Received: {received}."
-            )
+            raise ValueError(f"Expected validate_every=1 with early stopping. Received: {received}.")
         data.check_name(self.dataset)
         models.check_args(self.model, self.model_args)
         recipes.check_args(self)

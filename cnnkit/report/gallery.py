@@ -172,7 +172,8 @@ def _screen(found):
 
 
 def _section(found, table, folder):
-    name, notebook, gap = found.experiment.name, found.experiment.notebook, found.gap()
+    name, gap = found.experiment.name, found.gap()
+    notebook = course.notebook_of(name)
     read = [f"read in [{notebook}](../../notebooks/{notebook}.ipynb)"] if notebook else []
     rows = [f"[{path.name}](../{name}/{path.name})" for path in sorted((found.root / name).glob("*.csv"))]
     links = "; ".join(read + [f"rows: {', '.join(rows)}"] * bool(rows))
@@ -237,7 +238,7 @@ def _finding(found, verdicts):
 
 def _notebook(source, found, verdicts):
     """Return a notebook's link, question, answer of one experiment or fact, and cost as a dict."""
-    mine = [one for one in found if one.experiment.notebook == source.stem]
+    mine = [one for one in found if course.notebook_of(one.experiment.name) == source.stem]
     answers = [one.answer() for one in mine if one.experiment.name in LEADS]
     if source.stem in COMPUTED:
         id, sentence = COMPUTED[source.stem]

@@ -684,7 +684,7 @@ judge({"images": 0.16 / 0.0001, "accuracy": 0.9})
 
 # %%
 error = np.sqrt(0.91 * 0.09 / 500)
-print(f"{facts.expected_best(20):.2f} × {error:.2%} too good: about {0.912 - facts.expected_best(20) * error:.1%}")
+print(f"{facts.best_of(20):.2f} × {error:.2%} too good: about {0.912 - facts.best_of(20) * error:.1%}")
 
 # %% [markdown]
 # (Rather less is lost if they make the same mistakes.) **5.** For instance training images upside down:

@@ -8,8 +8,7 @@ Response normalization divides by (2 + alpha times a sum of squares)^0.75. The p
 smaller, so that 0.02 is as strong at the start. All three are arms.
 """
 
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import ONE_CYCLE, Claim, Comparison, Experiment, RunConfig, doubled
 
 NETWORKS = {
     "plain": {},
@@ -25,18 +24,10 @@ ARMS["flip + shift"] = {"augmentation": "flip+shift"}
 
 PAPER = "popular articles; Krizhevsky et al. 2012, sec. {}".format
 ideas = Comparison(
-    RunConfig(
-        dataset="cifar10",
-        train_size=10_000,
-        model="caffe_quick",
-        optimizer_args={"momentum": 0.9},
-        schedule="one_cycle",
-        batch_size=64,
-        epochs=20,
-    ),
+    RunConfig(dataset="cifar10", train_size=10_000, model="caffe_quick", batch_size=64, epochs=20, **ONE_CYCLE),
     by="idea",
     arms=ARMS,
-    rates={idea: tuple((0.02 if "batch" in idea else 0.005) * 2**k for k in range(5)) for idea in ARMS},
+    rates={idea: doubled(0.02 if "batch" in idea else 0.005, 5) for idea in ARMS},
     where="(three convolutions, 10,000 CIFAR-10 images, one-cycle rate)",
     margin=0.01,
     ledger=36,
@@ -61,8 +52,7 @@ EXPERIMENT = Experiment(
     name="ideas",
     question="Do response normalization and altered pictures improve a small network on CIFAR-10?",
     full=ideas,
-    smoke=ideas.small(rates=1, seeds=1, dataset="digits", train_size=500, batch_size=32, epochs=2),
-    notebook="05_alexnet",
+    smoke=ideas.small(dataset="digits", train_size=500, batch_size=32, epochs=2),
     answer="In points, after 20 epochs: response normalization {lrn-strong:+.1f}, batch normalization in its place "
     "{batch-norm-beats-lrn:+.1f} more, altered pictures {augmentation:+.1f}.",
 )

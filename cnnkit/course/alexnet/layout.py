@@ -9,8 +9,7 @@ the convolutions: two towers have more filters, and fewer connections between th
 of 1024 ReLUs, as AlexNet has two of 4096, and dropout of a half on both, or none.
 """
 
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import ONE_CYCLE, Claim, Comparison, Experiment, RunConfig, doubled
 
 PAPER = "popular articles; Krizhevsky et al. 2012, sec. {}".format
 ARMS = {  # their parameters: 234,730; 148,195; 146,410; 234,730; 2,343,530 twice
@@ -21,20 +20,12 @@ ARMS = {  # their parameters: 234,730; 148,195; 146,410; 234,730; 2,343,530 twic
     "dense": {"dropout_rate": 0.0},
     "dense + dropout": {},
 }
+BASE = RunConfig(dataset="cifar10", train_size=5_000, model="alexnet_small", batch_size=64, epochs=20, **ONE_CYCLE)
 layout = Comparison(
-    RunConfig(
-        dataset="cifar10",
-        train_size=5_000,
-        model="alexnet_small",
-        optimizer_args={"momentum": 0.9},
-        schedule="one_cycle",
-        batch_size=64,
-        epochs=20,
-        validate_every=5,
-    ),
+    BASE.replace(validate_every=5),
     by="layout",
     arms={name: {"model_args": args} for name, args in ARMS.items()},
-    rates=tuple(0.005 * 2**k for k in range(5)),
+    rates=doubled(0.005, 5),
     where="(AlexNet's five convolutions in small, 5,000 CIFAR-10 images)",
     margin=0.01,
     claims=(
@@ -60,7 +51,6 @@ EXPERIMENT = Experiment(
     name="layout",
     question="Do two towers, overlapping windows and dropout improve AlexNet's plan at CIFAR size?",
     full=layout,
-    smoke=layout.small(rates=1, seeds=1, dataset="digits", train_size=500, batch_size=32, epochs=1),
-    notebook="05_alexnet",
+    smoke=layout.small(dataset="digits", train_size=500, batch_size=32, epochs=1),
     answer="In points: overlapping windows {overlap:+.1f}, dropout {dropout-dense:+.1f}, a second tower {towers:+.1f}.",
 )

@@ -12,8 +12,8 @@ weights, ReLU from He's, and once from Glorot's, so that start and activation ca
 import pandas as pd
 
 from cnnkit import plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence import claims
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, RunConfig, doubled
 
 TARGET = ("train_eval_accuracy", 0.75)
 
@@ -46,8 +46,8 @@ activations = Comparison(
         "sigmoid": _arm("sigmoid", "glorot_uniform"),
     },
     rates={
-        **dict.fromkeys(("relu", "relu from Glorot's start"), tuple(0.00125 * 2**k for k in range(6))),
-        **dict.fromkeys(("tanh", "sigmoid"), tuple(0.0025 * 2**k for k in range(6))),
+        **dict.fromkeys(("relu", "relu from Glorot's start"), doubled(0.00125)),
+        **dict.fromkeys(("tanh", "sigmoid"), doubled(0.0025)),
     },
     where="(three convolutions, 5,000 CIFAR-10 images)",
     ledger=35,
@@ -67,9 +67,7 @@ activations = Comparison(
 def times(found):
     """Return one line a fresh run: `arm, seed, epochs`, and the first epoch that ended at the target as `reached`."""
     fresh = found.plans[""].of_role("fresh")
-    column, level = TARGET
-    reached = found.history[found.history[column] >= level].groupby("run_id")["epoch"].min()
-    return fresh[["arm", "seed", "epochs"]].assign(reached=fresh["run_id"].map(reached))
+    return fresh[["arm", "seed", "epochs"]].assign(reached=claims.times_to(TARGET, fresh, found.history))
 
 
 def plot_race(found):
@@ -95,8 +93,7 @@ EXPERIMENT = Experiment(
     name="relu",
     question="How much sooner than with tanh or sigmoid does a network with ReLU fit three quarters of its images?",
     full=activations,
-    smoke=activations.small(rates=1, seeds=1, dataset="digits", train_size=500, batch_size=32, epochs=3),
-    notebook="05_alexnet",
+    smoke=activations.small(dataset="digits", train_size=500, batch_size=32, epochs=3),
     answer=answer,
     more_figures=plot_race,
 )

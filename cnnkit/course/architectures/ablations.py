@@ -9,19 +9,11 @@ resolution) they are whole. Nothing is augmented: what overfits shall show it. M
 """
 
 from cnnkit.evidence import claims
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import ONE_CYCLE, Claim, Comparison, Experiment, RunConfig, doubled
 
-HALVED, RATES = "halved:cifar10", tuple(0.0125 * 2**k for k in range(6))
-RECIPE = {
-    "dataset": HALVED,
-    "train_size": 5_000,
-    "model": "vgg_small",
-    "batch_size": 64,
-    "epochs": 15,
-    "validate_every": 5,
-}
-RECIPE |= {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle"}
+HALVED, RATES = "halved:cifar10", doubled(0.0125)
+RECIPE = ONE_CYCLE | {"dataset": HALVED, "train_size": 5_000, "model": "vgg_small"}
+RECIPE |= {"batch_size": 64, "epochs": 15, "validate_every": 5}
 BASE, SHALLOW = {"filters": 16}, {"filters": 16, "depth": 1}
 
 
@@ -120,34 +112,23 @@ padding = ablation(
     "padding",
     {kind: {"padding": kind} for kind in ("same", "valid", "frame")},
     claim(66, "padding-valid", "same", "valid", "Padding every layer classifies better than none."),
-    claim(
-        66,
-        "padding-frame",
-        "same",
-        "frame",
-        "Padding every layer beats as many zeros around the picture alone.",
-        source="ours",
-    ),
+    claim(66, "padding-frame", "same", "frame", "Padding every layer beats as many zeros around the picture alone.",
+          source="ours"),
     control="same",
     base=SHALLOW,
     dataset="cifar10",
-)
+)  # fmt: skip
 resolution = ablation(
     "side",
     {"32": {}, "16": {}, "8": {}},
     claim(72, "resolution-half", "32", "16", "Half the width and height classify worse (16 pixels after 32)."),
-    claim(
-        72,
-        "resolution-quarter",
-        "16",
-        "8",
-        "A quarter of the resolution classifies worse than half of it (8 pixels after 16).",
-    ),
+    claim(72, "resolution-quarter", "16", "8", "A quarter of the resolution classifies worse than half of it (8 pixels "
+          "after 16)."),
     control="32",
     base=SHALLOW,
     dataset="cifar10",
     others=[("16", HALVED), ("8", f"halved:{HALVED}")],
-)
+)  # fmt: skip
 PLAIN = {"width_multiplier": 0.5, "separable": False}
 HOWARD = "popular articles; Howard et al. 2017, sec. 4"
 separable = ablation(
@@ -178,7 +159,6 @@ EXPERIMENT = Experiment(
     name="ablations",
     question="What are width, depth, kernels, head, pooling, padding and resolution worth, one at a time?",
     full=PARTS,
-    smoke=head.small(rates=1, seeds=1, dataset="digits", train_size=500, batch_size=32, epochs=1),
-    notebook="12_architectures",
+    smoke=head.small(dataset="digits", train_size=500, batch_size=32, epochs=1),
     answer=answer,
 )

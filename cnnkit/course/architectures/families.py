@@ -15,8 +15,7 @@ import seaborn as sns
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from cnnkit import anatomy, models, plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import ONE_CYCLE, Claim, Comparison, Experiment, RunConfig, Times, doubled
 
 NETWORKS = {
     "Caffe quick": {"model": "caffe_quick", "model_args": {"batch_norm": True}},
@@ -27,6 +26,8 @@ NETWORKS = {
     "SqueezeNet": {"model": "squeezenet_small"},
     "MobileNet": {"model": "mobilenet_small"},
 }
+BASE = RunConfig(dataset="cifar10", train_size=10_000, batch_size=64, epochs=15, validate_every=5, **ONE_CYCLE)
+BASE = BASE.replace(augmentation="flip+shift")
 # 15 epochs of GoogLeNet's 19.6 million multiply-adds, in epochs of 12.4, 26.2, 38.6, 40.6, 33.4 and 16.5 million.
 SAME_COST = {"Caffe quick": 24, "AlexNet": 11, "VGG": 8, "ResNet-20": 7, "SqueezeNet": 9, "MobileNet": 18}
 IANDOLA = "popular articles; Iandola et al. 2016"
@@ -50,19 +51,10 @@ def compare(names, same_cost, claims):
         same_rate = Times(f"{name}, epochs", 1.0)
         arms[f"{name}, multiply-adds"] = NETWORKS[name] | {"epochs": epochs, "learning_rate": same_rate}
     return Comparison(
-        RunConfig(
-            dataset="cifar10",
-            train_size=10_000,
-            optimizer_args={"momentum": 0.9},
-            schedule="one_cycle",
-            batch_size=64,
-            epochs=15,
-            validate_every=5,
-            augmentation="flip+shift",
-        ),
+        BASE,
         by="network, budget",
         arms=arms,
-        rates=tuple(0.0125 * 2**k for k in range(5)),
+        rates=doubled(0.0125, 5),
         claims=claims,
         where="(10,000 CIFAR-10 images, flipped and shifted)",
         margin=0.01,
@@ -128,8 +120,7 @@ EXPERIMENT = Experiment(
     name="families",
     question="What are the families of networks worth at CIFAR size, at equal epochs and at equal multiply-adds?",
     full=compare(NETWORKS, SAME_COST, CLAIMS),
-    smoke=compare(("AlexNet", "VGG", "ResNet-20"), {}, ()).small(rates=1, seeds=1, **SMALL),
-    notebook="12_architectures",
+    smoke=compare(("AlexNet", "VGG", "ResNet-20"), {}, ()).small(**SMALL),
     answer=answer,
     more_figures=plot_pareto,
 )

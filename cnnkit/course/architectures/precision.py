@@ -7,29 +7,18 @@ Only if it loses at most half a point may the dearest runs of the table of netwo
 compute in bfloat16 (8 bits of mantissa, the exponents of float32), and the last layer's logits are float32 again.
 """
 
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import ONE_CYCLE, Claim, Comparison, Experiment, RunConfig, Times, doubled
 
 TEXT = "Mixed bfloat16 ends at most half a point below float32 (vgg_small, batch norm, 10,000 CIFAR-10 images)."
-
+VGG = ONE_CYCLE | {"model": "vgg_small", "model_args": {"filters": 16}}
 precision = Comparison(
-    RunConfig(
-        dataset="cifar10",
-        train_size=10_000,
-        model="vgg_small",
-        model_args={"filters": 16},
-        optimizer_args={"momentum": 0.9},
-        schedule="one_cycle",
-        batch_size=64,
-        epochs=15,
-        augmentation="flip+shift",
-    ),
+    RunConfig(dataset="cifar10", train_size=10_000, batch_size=64, epochs=15, augmentation="flip+shift", **VGG),
     by="precision",
     arms={
         "float32": {},
         "mixed_bfloat16": {"precision": "mixed_bfloat16", "learning_rate": Times("float32", 1.0)},
     },
-    rates=tuple(0.0125 * 2**k for k in range(6)),
+    rates=doubled(0.0125),
     claims=(Claim("bfloat16-is-no-worse", TEXT, "mixed_bfloat16", "float32", "ours", margin=-0.005),),
     tuned_with={"train_size": 5_000, "epochs": 8},
     seeds=12,
@@ -40,9 +29,6 @@ EXPERIMENT = Experiment(
     name="precision",
     question="Does a training in half precision end where one in float32 does?",
     full=precision,
-    smoke=precision.small(
-        rates=1, seeds=1, dataset="digits", train_size=500, batch_size=32, epochs=1, augmentation=None
-    ),
-    notebook="12_architectures",
+    smoke=precision.small(dataset="digits", train_size=500, batch_size=32, epochs=1, augmentation=None),
     answer="bfloat16 changes accuracy by {bfloat16-is-no-worse:+.2f} points.",
 )

@@ -144,6 +144,5 @@ EXPERIMENT = Trials(
     tabulate=tabulate,
     draw=draw,
     decide=decide,
-    notebook="02_baselines",
     answer=answer,
 )

@@ -10,8 +10,7 @@ Before:  0.1 tuned on one seed with inputs in [0, 1], and claimed that softmax i
 The hinge is content once the right class leads every other by 1; cross-entropy never is.
 """
 
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, RunConfig
 
 SOURCE = "ours; Karpathy, CS231n notes, linear classification, calls the two usually comparable"
 EPOCHS = {"mnist": 20, "cifar10": 10, "digits": 4}
@@ -25,9 +24,9 @@ def losses(dataset, rates, margin, **how):
         by="loss",
         arms={"cross-entropy": {}, "hinge": {"loss": "hinge"}},
         rates=dict(zip(("cross-entropy", "hinge"), rates, strict=True)),
-        claims=(
-            Claim(f"softmax-beats-hinge-{dataset}", text, "cross-entropy", "hinge", SOURCE, margin=margin, ledger=60),
-        ),
+        claims=(Claim(f"softmax-beats-hinge-{dataset}", text, "cross-entropy", "hinge", SOURCE),),
+        margin=margin,
+        ledger=60,
         control="hinge",
         **how,
     )
@@ -43,6 +42,5 @@ EXPERIMENT = Experiment(
         "mnist": losses("mnist", MNIST_RATES, 0.002, block=3, seeds=10, level=0.92),
         "cifar10": losses("cifar10", CIFAR10_RATES, 0.005, block=2, level=0.39),
     },
-    smoke={"digits": losses("digits", MNIST_RATES, 0.002).small(batch_size=32)},
-    notebook="02_baselines",
+    smoke={"digits": losses("digits", MNIST_RATES, 0.002).small(2, 2, batch_size=32)},
 )

@@ -10,8 +10,7 @@ locality is an interaction, what windows buy on plain pixels beyond what they bu
 many units for few weights.
 """
 
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import ONE_CYCLE, Claim, Comparison, Experiment, RunConfig
 
 LOCALITY = "what windows buy over dense connections, they buy on pixels in place and not on permuted ones."
 PERMUTED = "a convolution beats a dense network on permuted pixels."
@@ -19,7 +18,6 @@ ARTICLES = "popular articles, after LeCun 1989 and Zhang et al. 2017"
 # Widths for equal counts: 98,675, 98,682 and 98,691 parameters on CIFAR-10, 54,900, 54,862 and 54,936 on MNIST.
 WIDTHS = {"cifar10": ([31, 81], [5, 12], [16, 193]), "mnist": ([64, 62], [8, 12], [16, 138])}
 WIDTHS["digits"] = WIDTHS["mnist"]
-RECIPE = {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle", "batch_size": 64, "epochs": 15}
 
 
 def networks(dataset, train_size, margin, lowest, highest):
@@ -41,7 +39,7 @@ def networks(dataset, train_size, margin, lowest, highest):
         return Claim(f"{id}-{dataset}", f"{where} {text}", better, worse, source, beside=beside)
 
     return Comparison(
-        RunConfig(dataset=dataset, train_size=train_size, **RECIPE),
+        RunConfig(dataset=dataset, train_size=train_size, batch_size=64, epochs=15, **ONE_CYCLE),
         by="network, pixels",
         arms={f"{name}, {order}": models[name] | pixels[order] for name, order in pairs},
         rates=tuple(0.16 * 2.0**k for k in range(lowest, highest + 1)),
@@ -65,10 +63,7 @@ EXPERIMENT = Experiment(
     name="sharing",
     question="At equal parameter counts, do local connections and shared weights help, and do they on permuted pixels?",
     full={"cifar10": CIFAR10, "mnist": MNIST},
-    smoke={
-        "digits": networks("digits", 500, margin=0.01, lowest=-6, highest=1).small(rates=1, batch_size=32, epochs=2)
-    },
-    notebook="02_baselines",
+    smoke={"digits": networks("digits", 500, 0.01, -6, 1).small(seeds=2, batch_size=32, epochs=2)},
     answer="Seeing small windows, not whole pictures, gains {locality-cifar10:.1f} points more on CIFAR-10 as it is "
     "than on its pixels shuffled.",
 )

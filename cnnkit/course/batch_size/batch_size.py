@@ -11,9 +11,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from cnnkit import plots
-from cnnkit.evidence import claims
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, RunConfig, Times, by_split, doubled
 
 IMAGES, STEPS, EPOCHS = 8192, 512, 16
 LOWEST = {16: 0.0005, 64: 0.002, 256: 0.004, 1024: 0.008}  # where the grids of learning rates begin
@@ -42,7 +40,7 @@ def batches(base, part, epochs, lowest, rates):
         base,
         by="batch, rate",
         arms=arms,
-        rates={f"{size}, tuned": tuple(lowest[size] * 2**k for k in range(rates)) for size in epochs},
+        rates={f"{size}, tuned": doubled(lowest[size], rates) for size in epochs},
         claims=tuple(found),
         margin=0.01,
         control=f"{middle}, tuned",
@@ -70,9 +68,7 @@ def cells(found):
         fresh = plan.of_role("fresh")
         shared = fresh[fresh["arm"] == plan.comparison.control].assign(rate="fixed")
         tables.append(pd.concat([fresh, shared]).assign(part=part))
-    kept = ["part", "rate", "batch_size", "learning_rate", "seed", "collapsed"]
-    splits = {"train_accuracy": "training", "test_accuracy": "test"}
-    return pd.concat(tables).rename(columns=splits).melt(kept, splits.values(), "images", "accuracy")
+    return by_split(pd.concat(tables))
 
 
 def plot_cells(found):
@@ -93,19 +89,12 @@ def plot_cells(found):
     return {"cells": figure}
 
 
-def answer(found):
-    """Return what the largest batch gains on the smallest in the four cells."""
-    effect = 100 * claims.as_table(found.verdicts()).set_index("id")["effect"]
-    told = [f"{effect[f'larger-batch-{part}-{rate}']:+.1f}" for part in EQUAL for rate in ("fixed", "tuned")]
-    return "1,024 against 16, points at equal epochs (fixed, tuned rate) and steps: {}, {}; {}, {}.".format(*told)
-
-
 EXPERIMENT = Experiment(
     name="batch_size",
     question="Does a larger batch classify better, at equal epochs or steps, at a fixed or a tuned rate?",
     full=FULL,
-    smoke={part: comparison.small(rates=1, seeds=1) for part, comparison in SMOKE.items()},
-    notebook="06_batch_size",
-    answer=answer,
+    smoke={part: comparison.small() for part, comparison in SMOKE.items()},
+    answer="1,024 against 16, points at equal epochs (fixed, tuned rate) and steps: {larger-batch-epochs-fixed:+.1f}, "
+    "{larger-batch-epochs-tuned:+.1f}; {larger-batch-steps-fixed:+.1f}, {larger-batch-steps-tuned:+.1f}.",
     more_figures=plot_cells,
 )

@@ -9,8 +9,7 @@ Before:  a short trial in plain SGD at 0.16 fell from 96% to 55% within its last
 scored. Dropped, they wait for the next shuffle. The kept arms have rates of their own, one that of the dropped.
 """
 
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, RunConfig, Times
 
 MARGIN = 0.002
 CURES = {"constant": {}, "falling": {"schedule": "cosine"}, "averaged": {"ema": 0.99}}
@@ -48,7 +47,6 @@ EXPERIMENT = Experiment(
     name="last_batch",
     question="What does a small last batch cost, and do a falling rate or averaged weights cure it?",
     full=last,
-    smoke=last.small(rates=1, seeds=1, dataset="digits", train_size=272, epochs=2),
-    notebook="06_batch_size",
+    smoke=last.small(dataset="digits", train_size=272, epochs=2),
     answer="A constant rate loses {last-batch-costs:.1f} points by it, one that falls gains {last-batch-falling:+.1f}.",
 )

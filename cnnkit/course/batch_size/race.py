@@ -15,8 +15,7 @@ from matplotlib.ticker import LogLocator
 
 from cnnkit import plots
 from cnnkit.evidence import claims
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, RunConfig, doubled
 from cnnkit.plots import style
 
 UNITS = ("epochs", "steps", "seconds")
@@ -48,7 +47,7 @@ def race(base, target, epochs, lowest, rates):
         base,
         by="batch",
         arms={arm: {"batch_size": size, "epochs": epochs[size]} for arm, size in arms.items()},
-        rates={arm: tuple(lowest[size] * 2**k for k in range(rates)) for arm, size in arms.items()},
+        rates={arm: doubled(lowest[size], rates) for arm, size in arms.items()},
         claims=tuple(
             Claim(id, f"{text} {where}.", better, worse, source, metric=unit, **how)
             for id, text, better, worse, unit, source in SAID
@@ -128,8 +127,7 @@ EXPERIMENT = Experiment(
     name="race",
     question="Which batch size is soonest at a target loss, counted in epochs, in steps and in seconds?",
     full=full,
-    smoke=smoke.small(),
-    notebook="06_batch_size",
+    smoke=smoke.small(2, 2),
     answer=answer,
     more_figures=plot_times,
 )

@@ -137,5 +137,4 @@ EXPERIMENT = Trials(
     draw=draw,
     decide=decide,
     answer=answer,
-    notebook="06_batch_size",
 )

@@ -12,8 +12,7 @@ are right, evaluated; Ioffe and Szegedy 2015 needed 14 times fewer steps on Imag
 
 import dataclasses
 
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import COSINE, Claim, Comparison, Experiment, RunConfig, doubled
 
 NORMS = {"plain": {}, "batch norm": {"model_args": {"batch_norm": True}}}
 FIRST = {"plain": {8: 0.0005, 32: 0.001, 128: 0.002}, "batch norm": {8: 0.001, 32: 0.0025, 128: 0.01}}  # of the grids
@@ -21,20 +20,10 @@ IOFFE = "popular articles; Ioffe and Szegedy 2015"
 THERE = "(three convolutions, 5,000 CIFAR-10 images at half their resolution)"
 
 level = Comparison(
-    RunConfig(
-        dataset="halved:cifar10",
-        train_size=5_000,
-        model="caffe_quick",
-        optimizer_args={"momentum": 0.9},
-        schedule="cosine",
-        epochs=12,
-        validate_every=4,
-    ),
+    RunConfig(dataset="halved:cifar10", train_size=5_000, model="caffe_quick", epochs=12, validate_every=4, **COSINE),
     by="network, batch",
     arms={f"{norm}, {size}": NORMS[norm] | {"batch_size": size} for norm in NORMS for size in FIRST[norm]},
-    rates={
-        f"{norm}, {size}": tuple(rate * 2**k for k in range(6)) for norm in NORMS for size, rate in FIRST[norm].items()
-    },
+    rates={f"{norm}, {size}": doubled(rate) for norm in NORMS for size, rate in FIRST[norm].items()},
     where=THERE,
     margin=0.01,
     ledger=48,
@@ -58,7 +47,7 @@ speed = Comparison(
     level.base.replace(schedule="constant", batch_size=64, epochs=12, log_training=True),
     by="network",
     arms=NORMS,
-    rates={norm: tuple(FIRST[norm][32] * 2**k for k in range(6)) for norm in NORMS},
+    rates={norm: doubled(FIRST[norm][32]) for norm in NORMS},
     where=THERE,
     ledger=48,
     claims=(
@@ -74,13 +63,10 @@ speed = Comparison(
 )  # fmt: skip
 
 
-SMALL = {"dataset": "digits", "train_size": 500, "epochs": 1}
-
 EXPERIMENT = Experiment(
     name="batch_norm",
     question="Does batch normalisation train sooner and end better, and with which batches?",
     full={"level": level, "speed": speed},
-    smoke=dataclasses.replace(speed, score="val_score").small(rates=1, seeds=1, **SMALL),
-    notebook="09_init_and_gradients",
+    smoke=dataclasses.replace(speed, score="val_score").small(dataset="digits", train_size=500, epochs=1),
     answer="With it {batch-norm-sooner:.1f} times sooner there, and {batch-norm-32:+.1f} points in the end.",
 )

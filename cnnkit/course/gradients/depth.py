@@ -8,11 +8,8 @@ claims read, evaluated. All networks are batch-normalised; plain and residual tw
 as wide as the paper's, on pictures of half the sides: a 16th of its cost.
 """
 
-import dataclasses
-
 from cnnkit import plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import ONE_CYCLE, Claim, Comparison, Experiment, RunConfig, doubled
 
 KINDS = {"plain": "plain", "residual": "resnet"}
 FIRST = {("plain", 8): 0.025, ("plain", 20): 0.0125, ("plain", 56): 0.00625}  # rates, where the grids begin
@@ -25,19 +22,12 @@ def _claim(id, text, better, worse, source=HE, metric="train_accuracy", **how):
 
 
 networks = Comparison(
-    RunConfig(
-        dataset="halved:cifar10",
-        train_size=5_000,
-        optimizer_args={"momentum": 0.9},
-        schedule="one_cycle",
-        batch_size=64,
-        epochs=15,
-    ),
+    RunConfig(dataset="halved:cifar10", train_size=5_000, batch_size=64, epochs=15, **ONE_CYCLE),
     by="network, layers",
     arms={
         f"{kind}, {depth}": {"model": f"{KINDS[kind]}{depth}", "model_args": {"width": 8}} for kind, depth in FIRST
     },
-    rates={f"{kind}, {depth}": tuple(FIRST[kind, depth] * 2**k for k in range(5)) for kind, depth in FIRST},
+    rates={f"{kind}, {depth}": doubled(FIRST[kind, depth], 5) for kind, depth in FIRST},
     where="(half as wide as the paper's, 5,000 CIFAR-10 images at half their resolution)",
     margin=0.01,
     ledger=55,
@@ -64,10 +54,8 @@ networks = Comparison(
 
 def plot_depth(found):
     """Return the training error of the finished networks by their depth."""
-    fresh = next(iter(found.plans.values())).of_role("fresh")
-    runs = fresh.assign(layers=fresh["layers"].astype(int))
-    how = {"x": "layers", "y": "train_accuracy", "hue": "network", "error": True}
-    return {"depth": plots.plot_sweep(runs, **how)}
+    runs = found.plans[""].of_role("fresh").astype({"layers": int})
+    return {"depth": plots.plot_sweep(runs, x="layers", y="train_accuracy", hue="network", error=True)}
 
 
 def answer(found):
@@ -78,16 +66,12 @@ def answer(found):
     return f"Training error with 20 and 56 layers: {'; '.join(told)}."
 
 
-shallow = {arm: fields for arm, fields in networks.arms.items() if arm.endswith(" 8")}  # the deep ones trace for long
-rates = {arm: networks.rates[arm] for arm in shallow}
-small = dataclasses.replace(networks, arms=shallow, rates=rates, claims=networks.claims[-1:], control="residual, 8")
-
+SHALLOW = "residual, 8", "plain, 8"  # the deep ones trace for long
 EXPERIMENT = Experiment(
     name="depth",
     question="Do deeper networks train worse, and do shortcuts mend it?",
     full=networks,
-    smoke=small.small(rates=1, seeds=1, dataset="digits", train_size=200, batch_size=32, epochs=1),
-    notebook="09_init_and_gradients",
+    smoke=networks.small(arms=SHALLOW, dataset="digits", train_size=200, batch_size=32, epochs=1),
     answer=answer,
     more_figures=plot_depth,
 )

@@ -10,8 +10,7 @@ should lie between s and s² below that of standardised ones, s being 84 (MNIST)
 grids where they are. Two arms have the rate of standardised pictures all the same: what scaling costs the untuned.
 """
 
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import COSINE, Claim, Comparison, Experiment, RunConfig, Times, doubled
 
 OWN = ("raw", "unit", "centred", "standard")
 
@@ -30,7 +29,7 @@ def scalings(base, first, margin, where):
         base,
         by="scaling, rate",
         arms=arms,
-        rates={f"{name}, own": tuple(rate * 2**k for k in range(6)) for name, rate in first.items()},
+        rates={f"{name}, own": doubled(rate) for name, rate in first.items()},
         where=where,
         margin=margin,
         ledger=76,
@@ -48,15 +47,7 @@ def scalings(base, first, margin, where):
 
 
 mnist = scalings(
-    RunConfig(
-        dataset="mnist",
-        train_size=10_000,
-        optimizer_args={"momentum": 0.9},
-        schedule="cosine",
-        batch_size=64,
-        epochs=10,
-        validate_every=5,
-    ),
+    RunConfig(dataset="mnist", train_size=10_000, batch_size=64, epochs=10, validate_every=5, **COSINE),
     first={"raw": 6e-5, "unit": 0.01, "centred": 0.01, "standard": 0.004},
     margin=0.002,
     where="(LeNet-5, 10,000 MNIST images)",
@@ -69,14 +60,11 @@ cifar10 = scalings(
 )
 
 
-SMALL = {"dataset": "digits", "train_size": 500, "batch_size": 32, "epochs": 2}
-
 EXPERIMENT = Experiment(
     name="scaling",
     question="How should pixels be scaled, if each scaling has a learning rate of its own, and if not?",
     full={"mnist": mnist, "cifar10": cifar10},
-    smoke=mnist.small(rates=1, seeds=1, **SMALL),
-    notebook="09_init_and_gradients",
+    smoke=mnist.small(dataset="digits", train_size=500, batch_size=32, epochs=2),
     answer="On CIFAR-10, tuned, centring gains {centred-beats-unit-cifar10:+.1f} points, a z-score "
     "{standard-beats-centred-cifar10:+.1f} more; untuned, {standard-forgives-cifar10:+.1f}.",
 )

@@ -8,12 +8,11 @@ the data's, which is as random, and so has the rate of `once`. Images sorted by 
 every rate of a first scan, where no claim can be measured; on MNIST they teach something.
 """
 
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import COSINE, Claim, Comparison, Experiment, RunConfig, Times, doubled
 
 NORMS = {"plain": {}, "batch norm": {"model_args": {"batch_norm": True}}}
 FIRST = {"plain": 0.0025, "batch norm": 0.01}  # rates, where the grids begin
-BASE = RunConfig(train_size=5_000, optimizer_args={"momentum": 0.9}, schedule="cosine", batch_size=50, epochs=12)
+BASE = RunConfig(train_size=5_000, batch_size=50, epochs=12, **COSINE)
 
 
 def _arm(norm, order):
@@ -31,9 +30,7 @@ orders = Comparison(
     BASE.replace(dataset="halved:cifar10", model="caffe_quick"),
     by="network, order",
     arms={f"{norm}, {order}": _arm(norm, order) for norm in NORMS for order in ("each", "once", "never")},
-    rates={
-        f"{norm}, {order}": tuple(FIRST[norm] * 2**k for k in range(6)) for norm in NORMS for order in ("each", "once")
-    },
+    rates={f"{norm}, {order}": doubled(FIRST[norm]) for norm in NORMS for order in ("each", "once")},
     where="(three convolutions, 5,000 CIFAR-10 images at half their resolution)",
     margin=0.01,
     ledger=68,
@@ -54,8 +51,8 @@ by_class = Comparison(
     by="order",
     arms={"each": {}, "once": {"shuffle": "once"}, "sorted": {"shuffle": "sorted"}},
     rates={
-        **dict.fromkeys(("each", "once"), tuple(0.004 * 2**k for k in range(6))),
-        "sorted": tuple(0.0001 * 2**k for k in range(6)),
+        **dict.fromkeys(("each", "once"), doubled(0.004)),
+        "sorted": doubled(0.0001),
     },
     claims=(Claim("sorted-harms", HARM, "once", "sorted", margin=0.002, ledger=68),),
     seeds=8,
@@ -66,8 +63,7 @@ EXPERIMENT = Experiment(
     name="shuffling",
     question="What does it buy to draw a new order of the images in every epoch?",
     full={"orders": orders, "sorted": by_class},
-    smoke={"sorted": by_class.small(rates=1, seeds=1, dataset="digits", train_size=500, epochs=1)},
-    notebook="09_init_and_gradients",
+    smoke={"sorted": by_class.small(dataset="digits", train_size=500, epochs=1)},
     answer="A new order every epoch buys {shuffle-each-plain:+.1f} points over one (CIFAR-10); sorting costs "
     "{sorted-harms:.1f} (MNIST).",
 )

@@ -9,21 +9,11 @@ that stayed at chance at every rate of a first scan (factors of 1 to 100) have n
 network of the same depth that trains, four times over, since small signals want longer steps.
 """
 
-import dataclasses
-
 from cnnkit import plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import ONE_CYCLE, Claim, Comparison, Experiment, RunConfig, Times, doubled
 
 BASE = RunConfig(
-    dataset="halved:mnist",
-    train_size=2_500,
-    model="conv_stack",
-    optimizer_args={"momentum": 0.9},
-    schedule="one_cycle",
-    batch_size=50,
-    epochs=8,
-    validate_every=8,
+    dataset="halved:mnist", train_size=2_500, model="conv_stack", batch_size=50, epochs=8, validate_every=8, **ONE_CYCLE
 )
 COMMON = {"score": "train_accuracy", "tuned_with": {"epochs": 4}, "margin": 0.01}
 COMMON["where"] = "(3×3 convolutions of 16 filters, 2,500 MNIST images at half their resolution, 8 epochs)"
@@ -44,18 +34,14 @@ def _start(depth, gain):
     return {"model_args": {"depth": int(depth), "gain": float(gain)}} | follows
 
 
-def _six(first):
-    return tuple(first * 2**k for k in range(6))
-
-
 HE, SAXE = "popular articles; He et al. 2015, sec. 2.2", "popular articles; Saxe et al. 2014"
 starts = Comparison(
     BASE,
     by="layers, start",
     arms={f"{depth}, {gain}": _start(depth, gain) for depth, gains in GAINS.items() for gain in gains}
     | {f"20, {kind}": {"model_args": {"depth": 20, "start": kind}} for kind in ("uniform", "orthogonal")},
-    rates={f"{depth}, {gain}": _six(first) for depth, gains in GAINS.items() for gain, first in gains.items() if first}
-    | dict.fromkeys(("20, uniform", "20, orthogonal"), _six(GAINS["20"]["1"])),
+    rates={f"{depth}, {gain}": doubled(rate) for depth, gains in GAINS.items() for gain, rate in gains.items() if rate}
+    | dict.fromkeys(("20, uniform", "20, orthogonal"), doubled(GAINS["20"]["1"])),
     claims=(
         _claim("start-too-small", "In 20 layers of ReLUs weights of half He's variance, as Glorot's, do worse",
                "20, 1", "20, 0.71", HE),
@@ -90,7 +76,7 @@ activations = Comparison(
     by="activation, layers",
     arms={f"{name}, {depth}": _unit(name, depth) for name in ACTIVATIONS for depth in DEPTHS},
     rates={
-        f"{name}, {depth}": _six(first) for name, (_, first) in ACTIVATIONS.items() for depth in DEPTHS
+        f"{name}, {depth}": doubled(first) for name, (_, first) in ACTIVATIONS.items() for depth in DEPTHS
         if "learning_rate" not in _unit(name, depth)
     },
     claims=(
@@ -128,16 +114,12 @@ def answer(found):
     return f"Twenty layers of ReLUs learn {he:.0%} of the images from He's start, {glorot:.0%} from Glorot's."
 
 
-few = {arm: activations.arms[arm] for arm in ("relu, 4", "sigmoid, 2", "sigmoid, 4")}  # each is traced anew
-rates = {arm: activations.rates[arm] for arm in ("relu, 4", "sigmoid, 2")}
-small = dataclasses.replace(activations, arms=few, rates=rates, claims=activations.claims[:1], control="relu, 4")
-
+FEW = "relu, 4", "sigmoid, 2", "sigmoid, 4"  # each is traced anew
 EXPERIMENT = Experiment(
     name="trainability",
     question="From which first weights, and with which activations, do deep networks train at all?",
     full={"starts": starts, "activations": activations},
-    smoke={"activations": small.small(rates=1, seeds=1, dataset="digits", train_size=200, epochs=1)},
-    notebook="09_init_and_gradients",
+    smoke={"activations": activations.small(arms=FEW, dataset="digits", train_size=200, epochs=1)},
     answer=answer,
     more_figures=plot_map,
 )

@@ -22,9 +22,8 @@ import seaborn as sns
 from cnnkit import plots
 from cnnkit.course.hyperparameter_search import _reading as reading
 from cnnkit.evidence import claims
-from cnnkit.evidence.experiment import Claim, Trials
+from cnnkit.evidence.experiment import Claim, RunConfig, Trials
 from cnnkit.lab import store, sweeps
-from cnnkit.lab.config import RunConfig
 from cnnkit.lab.search import ALGORITHMS, Range, run_search
 
 SPACE = {
@@ -246,5 +245,4 @@ EXPERIMENT = Trials(
     draw=draw,
     decide=decide,
     answer=answer,
-    notebook="13_hyperparameter_search",
 )

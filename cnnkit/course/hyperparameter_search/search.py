@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from cnnkit import plots
-from cnnkit.evidence.experiment import Trials
+from cnnkit.evidence.experiment import RunConfig, Trials
 from cnnkit.lab import store
-from cnnkit.lab.config import RunConfig
 from cnnkit.lab.search import ALGORITHMS, Range, run_search
 
 SPACE = {
@@ -84,5 +83,4 @@ EXPERIMENT = Trials(
     draw=draw,
     answer=answer,
     seeds=TRAINING_SEEDS,
-    notebook="13_hyperparameter_search",
 )

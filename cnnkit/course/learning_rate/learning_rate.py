@@ -13,8 +13,7 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 
 from cnnkit import plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, RunConfig, Times, doubled
 
 OPTIMIZERS = {
     "SGD": {"optimizer": "sgd"},
@@ -42,7 +41,7 @@ def optimizers(base, count, margin, where, collapse=()):
         base,
         by="optimizer, rate",
         arms=arms,
-        rates={f"{name}, best": tuple(first * 2**k for k in range(count)) for name, first in SCAN.items()},
+        rates={f"{name}, best": doubled(first, count) for name, first in SCAN.items()},
         claims=(
             claim("rate-too-small", "A learning rate four times too small classifies worse", "momentum 0.9, a quarter"),
             claim("rate-too-big", "A learning rate four times too big classifies worse", "momentum 0.9, fourfold"),
@@ -122,14 +121,11 @@ def answer(found):
     return f"{name} forgives most: rates {apart} lie within a point of its best."
 
 
-SMALL = {"dataset": "digits", "train_size": 700, "batch_size": 32, "epochs": 3}
-
 EXPERIMENT = Experiment(
     name="learning_rate",
     question="How does accuracy depend on the learning rate, the optimizer and the batch size?",
     full={"mnist": lenet, "cifar10": caffe, "batches": batches},
-    smoke={"digits": lenet.small(**SMALL)},
-    notebook="07_learning_rate",
+    smoke={"digits": lenet.small(2, 2, dataset="digits", train_size=700, batch_size=32, epochs=3)},
     answer=answer,
     more_figures=plot_batches,
 )

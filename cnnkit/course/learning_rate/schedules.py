@@ -7,8 +7,7 @@ Before:  0.1 trained for five epochs; its one SUPPORTED schedule was the only on
 """
 
 from cnnkit import plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, RunConfig
 
 SCHEDULES = {
     "step": "in two steps",
@@ -90,8 +89,7 @@ EXPERIMENT = Experiment(
     name="schedules",
     question="Should the learning rate fall during training, and how?",
     full={"schedules": schedules, "traps": traps},
-    smoke={"schedules": schedules.small(rates=1, **SMALL), "traps": traps.small(**SMALL)},
-    notebook="07_learning_rate",
+    smoke={"schedules": schedules.small(seeds=2, **SMALL), "traps": traps.small(2, 2, **SMALL)},
     answer=answer,
     more_figures=plot_losses,
 )

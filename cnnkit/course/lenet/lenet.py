@@ -10,8 +10,7 @@ held out, and the two share one recipe. The network of 1998 scales its pictures 
 """
 
 from cnnkit import plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, RunConfig
 
 PAPER_ACCURACY = 0.9905  # LeCun et al. 1998, sec. III.B: 0.95% test error, without distorted training images
 TEXT = "LeNet-5 with ReLU, max-pooling and softmax reads digits better than the network of 1998."
@@ -48,8 +47,7 @@ EXPERIMENT = Experiment(
     name="lenet",
     question="Do LeNet-5 of 1998 and LeNet-5 of today reach the error of the paper on MNIST?",
     full=networks,
-    smoke=networks.small(rates=1, dataset="digits", epochs=4),
-    notebook="04_lenet",
+    smoke=networks.small(seeds=2, dataset="digits", epochs=4),
     answer=answer,
     more_figures=plot_beside_paper,
 )

@@ -9,9 +9,8 @@ Before:  0.1 compared runs at separately tuned rates; two of eight collapsed at 
 """
 
 from cnnkit import plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, RunConfig
 from cnnkit.lab import store
-from cnnkit.lab.config import RunConfig
 
 MARGIN = 0.002
 MOMENTUM = 0.99  # the average reaches back about 100 updates, two thirds of an epoch here
@@ -26,9 +25,7 @@ weights = Comparison(
     arms=ARMS,
     rates=(0.02, 0.04, 0.08, 0.16, 0.32),
     claims=tuple(
-        Claim(
-            f"moving-average-{schedule}", f"{TEXT} ({arm}).", arm, arm, SOURCE, metric=METRIC, margin=MARGIN, ledger=57
-        )
+        Claim(f"moving-average-{schedule}", f"{TEXT} ({arm}).", arm, arm, SOURCE, MARGIN, METRIC, ledger=57)
         for schedule, arm in zip(("constant", "cosine"), ARMS, strict=True)
     ),
     control="falling rate",
@@ -57,8 +54,7 @@ EXPERIMENT = Experiment(
     name="moving_average",
     question="Does it help to evaluate a moving average of the weights instead of the last ones?",
     full=weights,
-    smoke=weights.small(dataset="digits", train_size=None, batch_size=32, epochs=3),
-    notebook="04_lenet",
+    smoke=weights.small(2, 2, dataset="digits", train_size=None, batch_size=32, epochs=3),
     answer=answer,
     more_figures=plot_gain,
 )

@@ -13,9 +13,8 @@ import itertools
 import pandas as pd
 
 from cnnkit import plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, RunConfig
 from cnnkit.lab import store
-from cnnkit.lab.config import RunConfig
 
 MARGIN = 0.002
 REMEDIES = {"decay": {"schedule": "cosine"}, "L2": {"model_args": {"l2": 1e-4}}, "average": {"ema": 0.99}}
@@ -50,16 +49,13 @@ cases = Comparison(
         _claim("remedy-decay", "Decay of the learning rate improves a two-layer network on MNIST.", "decay"),
         _claim("remedy-l2", "L2 regularization improves a two-layer network on MNIST.", "L2"),
         _claim("remedy-average", "A moving average of the weights improves a two-layer network on MNIST.", "average"),
-        _claim(
-            "remedies-all",
-            "Decay, L2 and moving average together improve a two-layer network on MNIST.",
-            name(REMEDIES),
-        ),
+        _claim("remedies-all", "Decay, L2 and moving average together improve a two-layer network on MNIST.",
+               name(REMEDIES)),
     ),
     block=2,
     seeds=8,
     level=0.97,
-)
+)  # fmt: skip
 
 
 def effects(found, remedies=tuple(REMEDIES), margin=MARGIN):
@@ -100,8 +96,7 @@ EXPERIMENT = Experiment(
     name="remedies",
     question="Of learning-rate decay, L2 and a moving average, which improves a two-layer network on MNIST?",
     full=cases,
-    smoke=cases.small(rates=1, dataset="digits", train_size=500, batch_size=32, epochs=2),
-    notebook="04_lenet",
+    smoke=cases.small(seeds=2, dataset="digits", train_size=500, batch_size=32, epochs=2),
     answer=answer,
     more_figures=plot_effects,
 )

@@ -10,10 +10,8 @@ its result to count. Rates are chosen in short runs. caffe_quick alone sees pict
 import pandas as pd
 
 from cnnkit import anatomy, models
-from cnnkit.evidence.experiment import Comparison, Experiment
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import ONE_CYCLE, Comparison, Experiment, RunConfig, doubled
 
-RECIPE = {"optimizer_args": {"momentum": 0.9}, "schedule": "one_cycle", "batch_size": 128}
 PROBLEMS = {"mnist": ((28, 28, 1), 54_000), "cifar10": ((32, 32, 3), 45_000)}  # shape, and images to train on
 # Test accuracy and where it is printed, by part and network.
 PUBLISHED = {
@@ -30,7 +28,7 @@ def networks(base, rates, level, tuned_with, **arms):
         base,
         by="network",
         arms={name: {"model": name, **fields} for name, fields in arms.items()},
-        rates={name: tuple(lowest * 2**k for k in range(5)) for name, lowest in rates.items()},
+        rates={name: doubled(lowest, 5) for name, lowest in rates.items()},
         control=next(reversed(arms)),
         tuned_with=tuned_with,
         seeds=3,
@@ -40,7 +38,7 @@ def networks(base, rates, level, tuned_with, **arms):
 
 
 mnist = networks(
-    RunConfig(dataset="mnist", epochs=20, **RECIPE),
+    RunConfig(dataset="mnist", batch_size=128, epochs=20, **ONE_CYCLE),
     rates={"softmax": 0.01, "mlp": 0.01, "lenet5": 0.02, "lenet5_modern": 0.01},
     level=0.99,
     tuned_with={"epochs": 5},
@@ -50,7 +48,7 @@ mnist = networks(
     lenet5_modern={},
 )
 cifar10 = networks(
-    RunConfig(dataset="cifar10", epochs=20, **RECIPE),
+    RunConfig(dataset="cifar10", batch_size=128, epochs=20, **ONE_CYCLE),
     rates={"softmax": 0.001, "mlp": 0.005, "caffe_quick": 0.005},
     level=0.78,
     tuned_with={"epochs": 8, "train_size": 10_000},
@@ -93,6 +91,6 @@ EXPERIMENT = Experiment(
     name="networks",
     question="What do the networks of this course reach on all images, trained plainly and well?",
     full={"mnist": mnist, "cifar10": cifar10},
-    smoke={"digits": mnist.small(rates=1, dataset="digits", batch_size=32, epochs=3)},
+    smoke={"digits": mnist.small(seeds=2, dataset="digits", batch_size=32, epochs=3)},
     answer=answer,
 )

@@ -15,9 +15,8 @@ and 10 seeds. Rates for the claims on speed are chosen among the same tuning run
 import inspect
 
 from cnnkit import plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, RunConfig, doubled
 from cnnkit.lab import recipes, store
-from cnnkit.lab.config import RunConfig
 
 OPTIMIZERS = {
     "SGD": {"optimizer": "sgd"},
@@ -37,7 +36,7 @@ LOWEST = {  # of six rates, each twice the last
     "cifar10": (0.01, 0.002, 0.002, 0.00025, 0.00025, 0.000125, 0.004, 0.2, 0.0005),
 }
 GRIDS = {
-    part: {f"{name}, tuned": tuple(low * 2**k for k in range(6)) for name, low in zip(OPTIMIZERS, lows, strict=True)}
+    part: {f"{name}, tuned": doubled(low) for name, low in zip(OPTIMIZERS, lows, strict=True)}
     for part, lows in LOWEST.items()
 }
 LEVELS = {"mnist": (0.97, 0.98), "cifar10": (0.45, 0.5)}  # of validation accuracy; the first is the claims' target
@@ -150,12 +149,7 @@ EXPERIMENT = Experiment(
     name="optimizers",
     question="Which optimizer is best, sooner and in the end, tuned equally and at Keras' defaults?",
     full=mnist | cifar10,
-    smoke={
-        "digits": mnist["mnist"].small(
-            rates=1, seeds=1, dataset="digits", train_size=300, model="mlp", batch_size=32, epochs=2
-        )
-    },
-    notebook="08_optimizers",
+    smoke={"digits": mnist["mnist"].small(dataset="digits", train_size=300, model="mlp", batch_size=32, epochs=2)},
     answer=answer,
     more_figures=plot_ranks,
 )

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 from keras import layers
-from scipy import integrate, stats
 from sklearn.neighbors import KNeighborsClassifier
 
 from cnnkit import data
+from cnnkit.course.hyperparameter_search.facts import best_of
 from cnnkit.course.overfitting import _clinic
 from cnnkit.evidence.fact import Fact
 
@@ -35,11 +35,6 @@ def learnt_by_heart():
     return round(nearest.score(flat[1], digits.y_test), 3)
 
 
-def expected_best(count):
-    """The mean of the largest of so many standard normal numbers."""
-    return integrate.quad(lambda z: z * stats.norm.pdf(z) * count * stats.norm.cdf(z) ** (count - 1), -9, 9)[0]
-
-
 def line_through_parabola(points, draws=2000):
     """The mean squared training error of straight lines, each fitted to so many random points of a parabola."""
     x = np.random.default_rng(1).uniform(-1, 1, (draws, points))
@@ -54,7 +49,7 @@ FACTS = [
          learnt_by_heart, "of the test digits right, by a nearest neighbour that has learnt random labels by heart",
          lambda share: share > 0.95, source="ours"),
     Fact("best-of-ten", 74, "The best of ten equally good settings has, on the test set that chose it, its true score.",
-         lambda: round(expected_best(10), 2), "standard errors too much, if their mistakes are independent", 0,
+         lambda: round(best_of(10), 2), "standard errors too much, if their mistakes are independent", 0,
          source="Keras' examples chose on the test set"),
     Fact("split-prevents", 75, "Splitting off validation images prevents overfitting.",
          moved_by_validation, "of 650 weights end elsewhere if validation images are watched", lambda moved: moved > 0),

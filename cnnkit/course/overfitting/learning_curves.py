@@ -9,23 +9,15 @@ out; the largest sets, and the widest network, take over the learning rate of wh
 old CIFAR-10 network at half its filters: 1 has 16, 16, 32 and 32 of them, and 256 dense units.
 """
 
-import pandas as pd
-
 from cnnkit import plots
-from cnnkit.evidence import claims
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import COSINE, Claim, Comparison, Experiment, RunConfig, Times, by_split, doubled
 
-BASE = RunConfig(optimizer_args={"momentum": 0.9}, schedule="cosine", batch_size=50, validate_every=5)
+BASE = RunConfig(batch_size=50, validate_every=5, **COSINE)
 FIRST = {"1/8": 0.004, "1/4": 0.004, "1/2": 0.004, "1": 0.0025, "2": 0.0025, "4": None}  # rates, where grids begin
 WIDTHS = dict(zip(FIRST, (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2), strict=True))  # times the filters of the old network
 NETWORKS = {"small": "1/4", "large": "2"}  # whose curves in data are drawn
 EPOCHS = {"mnist": {500: 30, 2000: 30, 8000: 20, 50000: 12}, "cifar10": {500: 40, 2000: 30, 8000: 20, 20000: 15}}
 PIXELS = "CIFAR-10 images at half their resolution"
-
-
-def _six(first):
-    return tuple(first * 2**k for k in range(6))
 
 
 def _wide(width):
@@ -42,7 +34,7 @@ def curves(base, networks, first, epochs, *sentences, **how):
     }
     for name in networks:
         arms[f"{name}, {most}"]["learning_rate"] = Times(f"{name}, {few[-1]}", 1)
-    rates = {f"{name}, {images}": _six(first[name]) for name in networks for images in few}
+    rates = {f"{name}, {images}": doubled(first[name]) for name in networks for images in few}
     return Comparison(base, by="network, images", arms=arms, rates=rates, claims=sentences, **how)
 
 
@@ -86,7 +78,7 @@ capacity = Comparison(
     BASE.replace(dataset="halved:cifar10", train_size=2_000, epochs=EPOCHS["cifar10"][2000]),
     by="width",
     arms={name: _wide(name) | ({} if first else {"learning_rate": Times("2", 0.5)}) for name, first in FIRST.items()},
-    rates={name: _six(first) for name, first in FIRST.items() if first},
+    rates={name: doubled(first) for name, first in FIRST.items() if first},
     claims=(
         _claim("wide-overfits", f"Four times the filters overfit, and so classify worse (2,000 {PIXELS}).",
                "1/2", "2", 0.01),
@@ -104,21 +96,12 @@ def plot_learning(found):
     for part, plan in found.plans.items():
         x, fresh = plan.comparison.names[-1], plan.of_role("fresh")
         values = {"width": [2 * WIDTHS.get(name, 0) for name in fresh.get("width", ())], "images": fresh["train_size"]}
-        network = fresh["network"] + ", " if "network" in fresh else ""
-        both = [
-            fresh.assign(accuracy=fresh[f"{split}_accuracy"], line=network + word, **{x: values[x]})
-            for split, word in (("train", "training"), ("test", "test"))
-        ]
-        drawn[f"learning_{part}"] = plots.plot_sweep(pd.concat(both), x=x, y="accuracy", hue="line")
+        both = by_split(fresh.assign(**{x: values[x]}), "line")
+        if "network" in both:
+            both["line"] = both["network"] + ", " + both["line"]
+        drawn[f"learning_{part}"] = plots.plot_sweep(both, x=x, y="accuracy", hue="line")
         drawn[f"learning_{part}"].set(xlabel={"width": "Filters, times 16 and 32", "images": "Training images"}[x])
     return drawn
-
-
-def answer(found):
-    """Return what more images do to the two gaps."""
-    effect = 100 * claims.as_table(found.verdicts()).set_index("id")["effect"]
-    fit, gap = effect["images-against-underfitting"], effect["images-against-overfitting"]
-    return f"Six times the images: {fit:+.1f} points of training accuracy where a network underfits, {gap:+.1f} of gap."
 
 
 EXPERIMENT = Experiment(
@@ -131,9 +114,9 @@ EXPERIMENT = Experiment(
             {"linear": {"model": "softmax"}, "perceptron": {"model": "mlp", "model_args": {"units": [64]}}},
             {"linear": 0.0025, "perceptron": 0.01},
             {100: 3, 400: 2, 1200: 2},
-        ).small(rates=1, seeds=2)
+        ).small(seeds=2)
     },
-    notebook="11_overfitting",
-    answer=answer,
+    answer="Six times the images: {images-against-underfitting:+.1f} points of training accuracy where a network "
+    "underfits, {images-against-overfitting:+.1f} of gap.",
     more_figures=plot_learning,
 )

@@ -12,9 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from cnnkit import plots
-from cnnkit.evidence import claims
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import COSINE, Claim, Comparison, Experiment, RunConfig, Times, doubled
 
 WHERE = "(three convolutions, 2,500 CIFAR-10 images at half their resolution)"
 LONGEST = "80, constant"
@@ -25,20 +23,12 @@ def _claim(id, text, better, worse, source="popular articles", margin=0.01, **ho
 
 
 runs = Comparison(
-    RunConfig(
-        dataset="halved:cifar10",
-        train_size=2_500,
-        model="caffe_quick",
-        optimizer_args={"momentum": 0.9},
-        schedule="cosine",
-        batch_size=50,
-        epochs=20,
-    ),
+    RunConfig(dataset="halved:cifar10", train_size=2_500, model="caffe_quick", batch_size=50, epochs=20, **COSINE),
     by="length, rate",
     arms={"20, falling": {}}
     | {f"{n}, falling": {"epochs": n, "learning_rate": Times("20, falling", 1)} for n in (5, 10, 40, 80)}
     | {LONGEST: {"epochs": 80, "schedule": "constant", "learning_rate": Times("20, falling", 0.5)}},
-    rates={"20, falling": tuple(0.001 * 2**k for k in range(6))},
+    rates={"20, falling": doubled(0.001)},
     claims=(
         _claim("more-epochs-better", "Twice as many epochs, 40 instead of 20, classify better", "40, falling",
                "20, falling"),
@@ -86,19 +76,12 @@ def plot_two_curves(found):
     return {"two_curves": figure}
 
 
-def answer(found):
-    """Return what four times the epochs do to accuracy and loss."""
-    effect = claims.as_table(found.verdicts()).set_index("id")["effect"]
-    accuracy, loss = -100 * effect["long-training-worse"], effect["long-training-loss"]
-    return f"80 epochs instead of 20 change test accuracy by {accuracy:+.1f} points and test loss by {loss:+.2f} nats."
-
-
 EXPERIMENT = Experiment(
     name="long_training",
     question="Do more epochs overfit, and does the accuracy notice?",
     full=runs,
-    smoke=runs.small(rates=1, seeds=1, dataset="digits", train_size=200, model="mlp", batch_size=20),
-    notebook="11_overfitting",
-    answer=answer,
+    smoke=runs.small(dataset="digits", train_size=200, model="mlp", batch_size=20),
+    answer="80 epochs instead of 20 change the test error by {long-training-worse:+.1f} points and the test loss by "
+    "{long-training-loss:+.2f} nats.",
     more_figures=plot_two_curves,
 )

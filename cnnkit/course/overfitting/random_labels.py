@@ -12,8 +12,7 @@ which random labels are sooner at 95%, evaluated; true labels have the same, to 
 import dataclasses
 
 from cnnkit import plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.experiment import COSINE, Claim, Comparison, Experiment, RunConfig, Times, doubled
 
 WHERE = "(1,000 CIFAR-10 images at half their resolution, 150 epochs)"
 CONVOLUTION = {"model": "keras_cifar", "model_args": {"conv_dropout": 0.0, "dense_dropout": 0.0}}
@@ -22,6 +21,7 @@ FIRST = {"perceptron": 0.002, "convolution": 0.0025}  # rates, where the grids b
 RANDOM = "relabelled:halved:cifar10"
 TARGET = ("train_eval_accuracy", 0.95)
 ZHANG = "popular articles; Zhang et al. 2017"
+BASE = RunConfig(dataset=RANDOM, train_size=1_000, batch_size=50, epochs=150, log_training=True, **COSINE)
 
 
 def _claim(id, network, text, better, worse, source=ZHANG, **how):
@@ -31,23 +31,14 @@ def _claim(id, network, text, better, worse, source=ZHANG, **how):
 
 WHAT = {"perceptron": "A perceptron of 512 units", "convolution": "A network of four convolutions"}
 labels = Comparison(
-    RunConfig(
-        dataset=RANDOM,
-        train_size=1_000,
-        optimizer_args={"momentum": 0.9},
-        schedule="cosine",
-        batch_size=50,
-        epochs=150,
-        validate_every=50,
-        log_training=True,
-    ),
+    BASE.replace(validate_every=50),
     by="network, labels",
     arms={f"{name}, random": fields for name, fields in NETWORKS.items()}
     | {
         f"{name}, true": fields | {"dataset": "halved:cifar10", "learning_rate": Times(f"{name}, random", 1)}
         for name, fields in NETWORKS.items()
     },
-    rates={f"{name}, random": tuple(first * 2**k for k in range(6)) for name, first in FIRST.items()},
+    rates={f"{name}, random": doubled(first) for name, first in FIRST.items()},
     claims=tuple(
         claim
         for name, what in WHAT.items()
@@ -93,8 +84,7 @@ EXPERIMENT = Experiment(
     name="random_labels",
     question="Does a network that has learnt all its training images know anything?",
     full=labels,
-    smoke=small.small(rates=1, seeds=2, dataset="relabelled:digits", train_size=200, batch_size=20, epochs=20),
-    notebook="11_overfitting",
+    smoke=small.small(seeds=2, dataset="relabelled:digits", train_size=200, batch_size=20, epochs=20),
     answer=answer,
     more_figures=plot_fit,
 )

@@ -17,9 +17,8 @@ import seaborn as sns
 
 from cnnkit import data
 from cnnkit.evidence import claims
-from cnnkit.evidence.experiment import Claim, Trials
+from cnnkit.evidence.experiment import Claim, RunConfig, Trials
 from cnnkit.lab import store
-from cnnkit.lab.config import RunConfig
 from cnnkit.lab.provenance import provenance, use_one_thread
 from cnnkit.lab.training import train
 from cnnkit.plots import style
@@ -176,5 +175,4 @@ EXPERIMENT = Trials(
     draw=draw,
     decide=decide,
     answer=answer,
-    notebook="11_overfitting",
 )

@@ -12,29 +12,20 @@ trained first (`SOURCE`, a minute). There is one such network: intervals do not 
 import dataclasses
 
 from cnnkit import HOME, plots
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment
+from cnnkit.evidence.experiment import COSINE, ONE_CYCLE, Claim, Comparison, Experiment, RunConfig, doubled
 from cnnkit.lab import export, training
-from cnnkit.lab.config import RunConfig
 from cnnkit.lab.provenance import use_one_thread
 from cnnkit.models.transfer import load_model
 
 NETWORK = {"model": "caffe_quick", "model_args": {"batch_norm": True}}
 FILES = {"full": "results/three_ways/source.keras", "smoke": "results/smoke/three_ways/source.keras"}
-SOURCE = RunConfig(
-    dataset="halved:first_half:cifar10",
-    **NETWORK,
-    augmentation="flip",
-    optimizer_args={"momentum": 0.9},
-    learning_rate=0.05,
-    schedule="one_cycle",
-    batch_size=100,
-    epochs=20,
-)
+SOURCE = RunConfig(dataset="halved:first_half:cifar10", augmentation="flip", **NETWORK, **ONE_CYCLE)
+SOURCE = SOURCE.replace(learning_rate=0.05, batch_size=100, epochs=20)
 SOURCES = {"full": SOURCE, "smoke": SOURCE.replace(dataset="halved:first_half:digits", augmentation=None, epochs=5)}
 EPOCHS = {5: 100, 20: 60, 50: 40, 100: 30, 500: 20}  # by pictures a class; 100 to 2,000 steps
 CLASSES = 5
 # Over frozen features the loss is convex: a wide plateau of rates, so the grid goes from end to end in factors of 4.
-RATES = {way: tuple(0.00125 * 2**k for k in range(7)) for way in ("scratch", "fine-tuned")}
+RATES = {way: doubled(0.00125, 7) for way in ("scratch", "fine-tuned")}
 RATES |= {"frozen": tuple(0.0003125 * 4**k for k in range(7))}
 CS231N = "Karpathy, CS231n notes, transfer learning"
 
@@ -55,13 +46,8 @@ def arms_of(file, epochs):
     return {f"{way}, {n}": fields | sizes[n] for n in sizes for way, fields in ways_from(file).items()}
 
 
-BASE = RunConfig(
-    dataset="halved:second_half:cifar10",
-    optimizer_args={"momentum": 0.9},
-    schedule="cosine",
-    batch_size=25,
-    validate_every=10,  # 2,500 images are a hundred times as many as the fewest that train
-)
+# 2,500 validation images are a hundred times as many as the fewest that train.
+BASE = RunConfig(dataset="halved:second_half:cifar10", batch_size=25, validate_every=10, **COSINE)
 ways = Comparison(
     BASE,
     by="way, images",
@@ -123,8 +109,7 @@ class WithSource(Experiment):
 
 def plot_ways(found):
     """Return the learning curve: test accuracy by pictures a class, a line a way."""
-    fresh = found.plans["ways"].of_role("fresh")
-    runs = fresh.assign(images=fresh["images"].astype(int))
+    runs = found.plans["ways"].of_role("fresh").astype({"images": int})
     ax = plots.plot_sweep(runs, x="images", y="test_accuracy", hue="way")
     ax.set(xlabel="Pictures a class")
     return {"ways": ax}
@@ -142,8 +127,7 @@ EXPERIMENT = WithSource(
     name="three_ways",
     question="With few pictures a class: from scratch, on another network's frozen features, or fine-tuned?",
     full={"ways": ways, "bias": bias},
-    smoke={"ways": small.small(rates=1, seeds=1, dataset="halved:second_half:digits")},
-    notebook="14_your_own_images",
+    smoke={"ways": small.small(dataset="halved:second_half:digits")},
     answer="Fine-tuned over from scratch: {transfer-tuned-5:+.1f} points with 5 pictures a class, "
     "{transfer-tuned-500:+.1f} with 500.",
     more_figures=plot_ways,

@@ -2,24 +2,15 @@
 
 import dataclasses
 
-from cnnkit.evidence.comparison import Comparison, Plan, Times
-from cnnkit.lab.config import RunConfig
+from cnnkit.evidence.comparison import Comparison, Plan, Times, doubled
+from cnnkit.lab.config import ONE_CYCLE, RunConfig
 
 ALONE = {"width": 0.5, "conv_dropout": 0.0, "dense_dropout": 0.0}  # Keras' example at half its width: 52,250 weights
-BASE = RunConfig(
-    dataset="halved:cifar10",
-    train_size=3_000,
-    model="keras_cifar",
-    model_args=ALONE,
-    optimizer_args={"momentum": 0.9},
-    schedule="one_cycle",
-    batch_size=50,
-    epochs=25,
-    validate_every=5,
-)
-RATES = tuple(0.005 * 2**k for k in range(5))
+BASE = RunConfig(dataset="halved:cifar10", train_size=3_000, model="keras_cifar", model_args=ALONE, **ONE_CYCLE)
+BASE = BASE.replace(batch_size=50, epochs=25, validate_every=5)
+RATES = doubled(0.005, 5)
 COMMON = {"where": "(four convolutions, 3,000 CIFAR-10 images at half their resolution)", "margin": 0.01}
-SMALL = {"rates": 1, "seeds": 1, "dataset": "halved:digits", "train_size": 200, "epochs": 1}  # in smoke
+SMALL = {"dataset": "halved:digits", "train_size": 200, "epochs": 1}  # in smoke
 
 
 def drop(**shares):
@@ -38,15 +29,12 @@ class BestOf(Comparison):
     groups: tuple = ()  # such as `("L1",)`
 
     def __post_init__(self):
-        first = {arm.split(", ")[0]: arm for arm in reversed(self.arms)}
-        if unknown := sorted(set(self.groups) - set(first)):
-            expected = (
-                f"Expected groups out of {', '.join(sorted(first))}, what arms are named by before their strength."
-            )
-            raise ValueError(f"{expected} Received: {', '.join(unknown)}.")
-        first = {group: first[group] for group in self.groups}
-        best = {f"{group}, best": self.arms[arm] | {"learning_rate": Times(arm, 1)} for group, arm in first.items()}
-        object.__setattr__(self, "arms", {**self.arms, **{arm: best[arm] for arm in best if arm not in self.arms}})
+        arms, first = dict(self.arms), {arm.split(", ")[0]: arm for arm in reversed(self.arms)}
+        for group in self.groups:
+            if group not in first:
+                raise ValueError(f"Expected groups out of {', '.join(sorted(first))}, of arms. Received: {group}.")
+            arms.setdefault(f"{group}, best", arms[first[group]] | {"learning_rate": Times(first[group], 1)})
+        object.__setattr__(self, "arms", arms)
         super().__post_init__()
 
     def plan(self, rows, history):

@@ -9,7 +9,7 @@ changes to keep two, which costs ten minutes of these. Arms of 45 epochs have th
 """
 
 from cnnkit.course.regularization._recipe import BASE, COMMON, RATES
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times, doubled
 
 WAYS = {"none": None, "flip": "flip", "crop": "shift", "both": "flip+shift", "Cutout": "cutout"}
 WAYS |= {"RandAugment": "randaugment", "MixUp": "mixup", "CutMix": "cutmix"}
@@ -53,7 +53,7 @@ mnist = Comparison(
     BASE.replace(dataset="mnist", train_size=5_000, model="lenet5_modern", model_args={}, epochs=12),
     by="pictures",
     arms={way: {"augmentation": WAYS[way]} for way in ("none", "flip", "crop")},
-    rates=tuple(0.005 * 2**k for k in range(6)),
+    rates=doubled(0.005),
     where="(LeNet-5, 5,000 MNIST images)",
     margin=0.002,
     ledger=56,
@@ -71,8 +71,7 @@ EXPERIMENT = Experiment(
     name="augmentation",
     question="Which altered pictures improve accuracy, in how many epochs, and where do they harm?",
     full={"cifar10": lengths, "mnist": mnist},
-    smoke={"mnist": mnist.small(rates=1, seeds=1, dataset="digits", train_size=200, epochs=1)},
-    notebook="10_regularization",
+    smoke={"mnist": mnist.small(dataset="digits", train_size=200, epochs=1)},
     answer="Flips and crops gain {augmentation-long:+.1f} points in 45 epochs, {augmentation-short:+.1f} in 15; flips "
     "cost digits {flips-harm-digits:.1f}.",
 )

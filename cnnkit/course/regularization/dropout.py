@@ -12,7 +12,7 @@ at a length of 1.4, so that 2 is as tight. `widths`: an eighth and a half of Ker
 
 from cnnkit import plots
 from cnnkit.course.regularization._recipe import ALONE, BASE, COMMON, RATES, SMALL, drop
-from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times
+from cnnkit.evidence.experiment import Claim, Comparison, Experiment, Times, by_split
 
 SRIVASTAVA = "popular articles; Srivastava et al. 2014, "
 SHARES = (0.1, 0.2, 0.5, 0.7, 0.9)
@@ -121,9 +121,7 @@ def plot_shares(found):
     if "places" not in found.plans:
         return {}
     fresh = found.plans["places"].of_role("fresh").query("place in ('none', 'dense')")
-    sides = {"test_accuracy": "test", "train_accuracy": "training"}
-    lines = fresh.melt(["share", "seed", "status", "collapsed"], [*sides], "images", "accuracy")
-    lines = lines.assign(share=lines["share"].astype(float), images=lines["images"].map(sides))
+    lines = by_split(fresh.astype({"share": float}))
     return {"shares": plots.plot_sweep(lines, x="share", y="accuracy", hue="images", log_x=False)}
 
 
@@ -132,7 +130,6 @@ EXPERIMENT = Experiment(
     question="How much dropout, of which layers, with which rate, and for which networks?",
     full={"places": places, "rates": rates, "widths": widths},
     smoke={"widths": widths.small(**SMALL)},
-    notebook="10_regularization",
     answer="In points: half of the dense layer {dropout-half:+.1f}, with maps {dropout-maps:+.1f} more, "
     "with pixels {dropout-everywhere:+.1f}.",
     more_figures=plot_shares,

@@ -62,7 +62,6 @@ EXPERIMENT = Experiment(
     question="What do label smoothing, early stopping and averaged weights buy?",
     full=endings,
     smoke=endings.small(**SMALL | {"epochs": 2}),
-    notebook="10_regularization",
     answer="In points: early stopping {stopping-accuracy:+.1f}, averages {average-overfit-constant:+.1f} (constant "
     "rate), smoothing {smoothing-accuracy:+.1f}.",
 )

@@ -8,11 +8,9 @@ weights at their start, λ of 0.0001 (L1) and 0.0006 (L2) add half a nat to a lo
 Strengths are chosen like rates, by validation; a max-norm of 2 is the loosest that is tried.
 """
 
-import pandas as pd
-
 from cnnkit import plots
 from cnnkit.course.regularization._recipe import BASE, COMMON, RATES, SMALL, BestOf
-from cnnkit.evidence.experiment import Claim, Experiment
+from cnnkit.evidence.experiment import Claim, Experiment, by_split
 
 STRENGTHS = {
     "L1": {"l1": (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)},
@@ -56,9 +54,8 @@ def plot_strengths(found):
     alone = fresh[fresh["penalty"] == "none"]
     drawn = {}
     for name in [name for name in STRENGTHS if (fresh["penalty"] == name).any()]:
-        part = fresh[fresh["penalty"] == name].assign(strength=lambda runs: runs["strength"].astype(float))
-        sides = [part.assign(images=side, accuracy=part[f"{side}_accuracy"]) for side in ("test", "train")]
-        ax = plots.plot_sweep(pd.concat(sides, ignore_index=True), x="strength", y="accuracy", hue="images")
+        both = by_split(fresh[fresh["penalty"] == name].astype({"strength": float}))
+        ax = plots.plot_sweep(both, x="strength", y="accuracy", hue="images")
         for side in ("test", "train"):
             ax.axhline(alone[f"{side}_accuracy"].mean(), color="0.35", linestyle=":", linewidth=1)
         ax.set_xlabel(f"{name} (dotted: none)")
@@ -74,7 +71,6 @@ EXPERIMENT = Experiment(
     smoke=BestOf(BASE, "penalty, strength", small, RATES, strengths.claims[:3], groups=("L1", "L2"), **COMMON).small(
         **SMALL
     ),
-    notebook="10_regularization",
     answer="In points, each at its best: L2 {l2-improves:+.1f}, L1 {l1-improves:+.1f}, max-norm "
     "{max-norm-improves:+.1f}.",
     more_figures=plot_strengths,

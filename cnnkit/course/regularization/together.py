@@ -73,8 +73,7 @@ EXPERIMENT = Experiment(
     name="together",
     question="Do dropout, altered pictures and weight decay add up?",
     full=factorial,
-    smoke=Comparison(BASE, "remedies", {arm: ARMS[arm] for arm in ("none", "decay")}, RATES, **COMMON).small(**SMALL),
-    notebook="10_regularization",
+    smoke=factorial.small(arms=("none", "decay"), **SMALL),
     answer="All three gain {together-beats-pictures:+.1f} points over altered pictures alone.",
     more_figures=plot_effects,
 )

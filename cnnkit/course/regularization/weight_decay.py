@@ -42,10 +42,8 @@ decays = BestOf(
 
 def plot_map(found):
     """Return the validation accuracy of the tuning runs by decay and rate."""
-    cells = found.plans[""].of_role("tuning")
-    ax = plots.plot_heatmap(
-        cells.assign(decay=cells["decay"].astype(float)), x="learning_rate", y="decay", values="val_score"
-    )
+    cells = found.plans[""].of_role("tuning").astype({"decay": float})
+    ax = plots.plot_heatmap(cells, x="learning_rate", y="decay", values="val_score")
     ax.set_ylabel("Weight decay")
     return {"map": ax}
 
@@ -56,7 +54,6 @@ EXPERIMENT = Experiment(
     question="How much decoupled weight decay, and does that depend on the learning rate?",
     full=decays,
     smoke=BestOf(BASE, "range, decay", few, RATES, decays.claims[:1], groups=("above",), **COMMON).small(**SMALL),
-    notebook="10_regularization",
     answer="The best weight decay gains {decay-improves:+.1f} points over none, {decay-above-range:+.1f} over 0.001.",
     more_figures=plot_map,
 )
