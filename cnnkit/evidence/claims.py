@@ -289,9 +289,10 @@ def _verdict(low, high, margin, better_censored=0, worse_censored=0):
     one, both = better_censored or worse_censored, better_censored and worse_censored
     never = f"runs of both never reached the target ({better_censored} and {worse_censored})"
     supported, refuted = low > margin and not better_censored, high < margin and not worse_censored
+    least = f"; an effect of at least that, for {worse_censored} runs of the worse never got there" * bool(worse_censored)
     readings = (
         (both, "INCONCLUSIVE", "", never),
-        (supported, "SUPPORTED", "", "the interval lies above the margin"),
+        (supported, "SUPPORTED", "", f"the interval lies above the margin{least}"),
         (refuted and high < -abs(margin), "REFUTED", "opposite", "the interval lies below minus the margin"),
         (refuted and low > -margin and not one, "REFUTED", "no difference", "the interval lies inside the margin"),
         (refuted, "REFUTED", "no better", "the interval lies below the margin"),
