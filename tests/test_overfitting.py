@@ -105,7 +105,7 @@ def test_independent_settings_flatter_as_the_formula_says(results_root, deviatio
     store.write_atomically(results_root / "selection" / "trials.csv", trials(right).to_csv(index=False))
     found = selection.EXPERIMENT.read("smoke")
     flatters, costs = found.verdicts()
-    assert (flatters["ledger"], flatters["n"], costs["ledger"], costs["n"]) == (74, 10, 75, 10)
+    assert (flatters["ledger"], flatters["n"], costs["ledger"], costs["n"]) == (74, 40, 75, 40)
     if deviation:
         assert flatters["effect"] > 0.005 and costs["effect"] > 0
     else:

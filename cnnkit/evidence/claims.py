@@ -289,7 +289,7 @@ def _verdict(low, high, margin, better_censored=0, worse_censored=0):
     one, both = better_censored or worse_censored, better_censored and worse_censored
     never = f"runs of both never reached the target ({better_censored} and {worse_censored})"
     supported, refuted = low > margin and not better_censored, high < margin and not worse_censored
-    least = f"; an effect of at least that, for {worse_censored} runs of the worse never got there" * bool(worse_censored)
+    least = f"; at least that, for {worse_censored} runs of the worse never got there" if worse_censored else ""
     readings = (
         (both, "INCONCLUSIVE", "", never),
         (supported, "SUPPORTED", "", f"the interval lies above the margin{least}"),
