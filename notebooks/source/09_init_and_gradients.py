@@ -124,7 +124,7 @@ pd.DataFrame(rows, index=columns).T.style.format("{:.3g}")
 # |---|---|
 # | **varied** | the scaling; the rate: each scaling's own, or for raw and unit that of standardised pictures |
 # | **tuned, for each** | the learning rate, six of them, a factor of 2 apart |
-# | **held fixed** | LeNet-5 on 10,000 images of MNIST, Caffe's quick network on 5,000 of CIFAR-10, batches of 64 |
+# | **held fixed** | LeNet-5 on 10,000 images of MNIST, Caffe's quick network on 2,500 of CIFAR-10, batches of 64 |
 # | **repeated** | over fresh seeds |
 
 # %%
@@ -299,7 +299,8 @@ show(found["trainability"], "map_starts", "accuracy_starts")
 
 # %% tags=["hide-input"]
 told = {
-    "start-too-small": "20 layers, half of He's variance: behind He's start by, in training accuracy",
+    "start-too-small": "20 layers, half of He's variance: how many more runs learn nothing than from He's start, as "
+    "a share",
     "start-too-small-10": "10 layers, half of He's variance",
     "start-too-large": "10 layers, twice He's variance",
     "start-too-large-test": "the same, in test accuracy",
@@ -523,7 +524,7 @@ say(
 # |---|---|
 # | **varied** | batch normalisation after each of three convolutions, or none; the batch size |
 # | **tuned, for each** | the learning rate |
-# | **held fixed** | Caffe's quick network, 5,000 images of CIFAR-10 at half their resolution, momentum 0.9 |
+# | **held fixed** | Caffe's quick network, 2,500 images of CIFAR-10 at half their resolution, momentum 0.9 |
 # | **repeated** | over fresh seeds |
 
 # %%
@@ -625,8 +626,8 @@ say(
 # | | |
 # |---|---|
 # | **varied** | 8, 20 or 56 layers; with shortcuts or without (they cost no parameters) |
-# | **tuned, for each** | the peak of a one-cycle rate, in runs of 6 epochs |
-# | **held fixed** | 5,000 images of CIFAR-10 at half their resolution, half the paper's width, 15 epochs |
+# | **tuned, for each** | the peak of a one-cycle rate, in runs of 12 epochs, by training accuracy |
+# | **held fixed** | 2,500 images of CIFAR-10 at half their resolution, half the paper's width, 30 epochs |
 # | **read** | mostly the **training** error, evaluated on the finished network |
 
 # %%
@@ -655,6 +656,7 @@ else:
 # - Plain stochastic gradient descent with momentum. Optimizers that divide a gradient by its size (notebook 08) hide
 #   a part of what is shown here: not the lost signals, but the short steps.
 # - Three depths, one width: where degradation begins depends on width, data and epochs.
+# - Not tried: whitened pixels (ZCA), class-sorted batches with batch normalisation.
 
 # %% [markdown]
 # ## The same in small

@@ -25,7 +25,8 @@ def batches(base, part, epochs, lowest, rates):
     arms = {f"{size}, tuned": {"batch_size": size, "epochs": count} for size, count in epochs.items()}
     same = {"learning_rate": Times(f"{middle}, tuned", 1.0)}
     arms |= {f"{size}, fixed": arms[f"{size}, tuned"] | same for size in epochs if size != middle}
-    where = f"at {EQUAL[part]} (three convolutions, {base.train_size:,} images of {base.dataset})"
+    budget = f"{EPOCHS} epochs" if part == "epochs" else f"{STEPS} steps"
+    where = f"at {EQUAL[part]} ({budget}; three convolutions, {IMAGES:,} CIFAR-10 images at half their resolution)"
     found = []
     for rate, words in (("tuned", "each at its own rate"), ("fixed", f"all at the rate of {middle}")):
         pair = f"{large}, {rate}", f"{small}, {rate}", SAID
@@ -44,16 +45,16 @@ def batches(base, part, epochs, lowest, rates):
         claims=tuple(found),
         margin=0.01,
         control=f"{middle}, tuned",
-        seeds=8,
+        seeds=10,
         longer_seeds=0,  # what equal epochs and equal steps do is the question
     )
 
 
 SMALL = RunConfig(dataset="halved:digits", train_size=256, model="caffe_quick", optimizer_args={"momentum": 0.9})
-BASE = SMALL.replace(dataset="halved:cifar10", train_size=IMAGES, schedule="one_cycle")
+BASE = SMALL.replace(dataset="halved:cifar10", train_size=IMAGES, schedule="one_cycle", validate_every=4)
 FULL = {
     "epochs": batches(BASE, "epochs", dict.fromkeys(LOWEST, EPOCHS), LOWEST, rates=6),
-    "steps": batches(BASE, "steps", {size: STEPS * size // IMAGES for size in LOWEST}, LOWEST, rates=6),
+    "steps": batches(BASE, "steps", {size: STEPS * size // IMAGES for size in LOWEST}, LOWEST | {16: 0.001}, rates=6),
 }
 SMOKE = {
     "epochs": batches(SMALL, "epochs", {8: 2, 16: 2, 64: 2}, {8: 0.004, 16: 0.008, 64: 0.016}, rates=2),

@@ -6,7 +6,7 @@ Expect:  from four or five epochs of batches of 8 to about a hundred of all; 130
 Every batch size has the constant rate that is soonest at the target, from a grid of its own. The target is a training
 loss, evaluated after every epoch: who converges fastest is the question, and a validation loss has a floor that a large
 batch at a constant rate may never pass. A small batch's time is rounded up to the next epoch. Seconds are of training
-alone, on one thread.
+alone, on one thread: train it on a machine that does nothing else.
 """
 
 import matplotlib.pyplot as plt
@@ -25,13 +25,14 @@ SAID = (  # id, sentence, the sooner arm, the later one, counted in, who says it
      "128", "all", "seconds", "popular articles"),
     ("mini-batch-epochs", "Batches of 128 need fewer epochs to a target loss than all images at once",
      "128", "all", "epochs", f"popular articles; {SHALLUE}"),
-    ("full-batch-steps", "All images at once need fewer steps to a target loss than batches of 128",
+    ("full-batch-steps", "All images at once need at least a fifth fewer steps to a target loss than batches of 128",
      "all", "128", "steps", f"popular articles; {SHALLUE}"),
     ("tiny-batch-epochs", "Batches of 8 need fewer epochs to a target loss than batches of 128",
      "8", "128", "epochs", "popular articles: a larger batch needs more epochs"),
     ("tiny-batch-seconds", "Batches of 128 are sooner at a target loss than batches of 8, in seconds",
      "128", "8", "seconds", "popular articles: tens to hundreds are soonest"),
 )  # fmt: skip
+MARGINS = {"full-batch-steps": 1.25}  # its steps are counted singly, those of 128 rounded up to an epoch's 16
 
 
 def race(base, target, epochs, lowest, rates):
@@ -41,15 +42,15 @@ def race(base, target, epochs, lowest, rates):
         epochs, lowest: Dicts by batch size, of which the last is all images: most epochs, and the lowest learning rate.
     """
     arms = dict(zip([*map(str, epochs)][:-1] + ["all"], epochs, strict=True))
-    where = f"(LeNet-5, {base.train_size:,} images of {base.dataset}, momentum 0.9, each at its soonest rate)"
-    how = {"target": target, "ratio": True, "margin": 1.0, "ledger": 38}
+    where = f"(LeNet-5, {base.train_size:,} {base.dataset.upper()} images, momentum 0.9, each at its soonest rate)"
+    how = {"target": target, "ratio": True, "ledger": 38}
     return Comparison(
         base,
         by="batch",
         arms={arm: {"batch_size": size, "epochs": epochs[size]} for arm, size in arms.items()},
         rates={arm: doubled(lowest[size], rates) for arm, size in arms.items()},
         claims=tuple(
-            Claim(id, f"{text} {where}.", better, worse, source, metric=unit, **how)
+            Claim(id, f"{text} {where}.", better, worse, source, MARGINS.get(id, 1.0), metric=unit, **how)
             for id, text, better, worse, unit, source in SAID
         ),
         control="128",
@@ -63,7 +64,7 @@ full = race(
     RunConfig(dataset="mnist", train_size=2048, optimizer_args={"momentum": 0.9}, log_training=True, validate_every=10),
     target=("train_eval_loss", 0.05),
     epochs={8: 10, 32: 12, 128: 18, 512: 40, 2048: 160},
-    lowest={8: 0.0005, 32: 0.00125, 128: 0.0025, 512: 0.0025, 2048: 0.0025},
+    lowest={8: 0.0005, 32: 0.00125, 128: 0.0025, 512: 0.005, 2048: 0.01},
     rates=6,
 )
 smoke = race(
