@@ -211,5 +211,5 @@ def test_a_frame_of_zeros_leaves_maps_as_large_as_padding_does(model_args, side)
 
 def test_equal_multiply_adds_are_as_equal_as_whole_epochs_allow():
     macs = {name: families.sizes(name)[1] for name in families.NETWORKS}
-    budget = 15 * macs.pop("GoogLeNet")
+    budget = 20 * macs.pop("GoogLeNet")
     assert {name: round(budget / each) for name, each in macs.items()} == families.SAME_COST

@@ -290,7 +290,8 @@ say(
 
 # %% [markdown]
 # From $N$ trials that are done one can read what *fewer* would have found: the $i$-th smallest score is the best of $n$
-# drawn ones in $\binom{i-1}{n-1}$ of $\binom Nn$ cases (Dodge et al. 2019 advise to print this curve):
+# drawn ones in $\binom{i-1}{n-1}$ of $\binom Nn$ cases (Dodge et al. 2019 advise to print this curve; without putting
+# back, as here, it is unbiased, Tang et al. 2020):
 #
 # $$\mathrm E[\text{best of }n]=\sum_{i=n}^{N}s_{(i)}\binom{i-1}{n-1}\Big/\binom Nn .$$
 
@@ -316,9 +317,10 @@ say(
 # ## The best of many is too good
 #
 # A score is a setting's quality plus noise: the seed's, and that of which images are in the validation set. Whoever
-# takes the best of $n$ scores takes the luckiest as well. If all settings are equally good, the best score exceeds
-# them by the mean of the largest of $n$ normal numbers, $b_n$, in deviations $\sigma$ of the noise. If their
-# qualities are spread by $\tau$ themselves, the best score is only partly luck. For normal numbers, exactly:
+# takes the best of $n$ scores takes the luckiest as well. If all settings are equally good, the best score exceeds them
+# by the mean of the largest of $n$ normal numbers, $b_n$, in deviations $\sigma$ of the noise ($\varphi$ and $\Phi$
+# below: density and distribution function of the standard normal). If their qualities are spread by $\tau$ themselves,
+# the best score is only partly luck. For normal numbers, exactly:
 #
 # $$\text{too high by}\quad b_n\,\frac{\sigma^2}{\sqrt{\sigma^2+\tau^2}},\qquad
 # b_n=n\int x\,\varphi(x)\,\Phi(x)^{n-1}\,dx .$$

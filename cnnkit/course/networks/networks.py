@@ -78,7 +78,9 @@ def costs(found):
             published, source = PUBLISHED.get((part, name), (None, ""))
             line = {"Data": f"{part}, {images:,} images", "Network": name}
             line["Parameters"] = f"{runs['num_params'].iloc[0]:,.0f}"
-            line["Multiply-adds"] = f"{anatomy.totals(models.sketch_model(name, shape, 10)).macs:,}"
+            line["Multiply-adds"] = (
+                f"{anatomy.totals(models.sketch_model(config.model, shape, 10, **config.model_args)).macs:,}"
+            )
             line["Epochs"] = f"{config.epochs}{', flip + shift' * bool(config.augmentation)}"
             line["Minutes"] = f"{runs['train_seconds'].mean() / 60:.1f}"
             line["Test accuracy (%)"] = reached
