@@ -205,7 +205,7 @@ pd.DataFrame(rows, index=columns).T
 # |---|---|
 # | **varied** | the network; the budget: 20 epochs each, or as many as cost what 20 of GoogLeNet do |
 # | **tuned, for each** | the peak of a one-cycle rate (notebook 07), in runs of 8 epochs and 4,000 images |
-# | **held fixed** | 10,000 images of CIFAR-10, half their resolution, flipped and shifted, batches of 64, momentum 0.9 |
+# | **held fixed** | 10,000 CIFAR-10 images, half their resolution, flipped and shifted, batches of 64, momentum 0.9 |
 # | **repeated** | eight fresh seeds |
 
 # %%
