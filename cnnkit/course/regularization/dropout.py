@@ -130,7 +130,7 @@ EXPERIMENT = Experiment(
     question="How much dropout, of which layers, with which rate, and for which networks?",
     full={"places": places, "rates": rates, "widths": widths},
     smoke={"widths": widths.small(**SMALL)},
-    answer="In points: half of the dense layer {dropout-half:+.1f}, a quarter of the maps {dropout-maps:+.1f} more, "
-    "a fifth of the pixels {dropout-pixels:+.1f}.",
+    answer="In points: dropout of half of the dense layer {dropout-half:+.1f}, of maps beside it {dropout-maps:+.1f}, "
+    "of pixels {dropout-pixels:+.1f}.",
     more_figures=plot_shares,
 )
