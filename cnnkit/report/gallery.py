@@ -23,7 +23,7 @@ right: [corrections.md](corrections.md). What changed since 0.1, and why: [what_
 """
 # What the front page shows of a notebook, and the figure and claim at its top.
 LEADS = ("quickstart", "sharing", "lenet", "schedules", "search", "networks", "relu", "families", "batch_size")
-LEADS += ("optimizers", "trainability", "augmentation", "selection", "three_ways")
+LEADS += ("optimizers", "trainability", "dropout", "selection", "three_ways")
 COMPUTED = {
     "01_convolution": ("three-3x3-reach", "Three 3×3 kernels see 7×7 pixels, and reach {:.0f} of its 49 dimensions."),
     "03_backprop": ("sigmoid-slope", "Slopes multiply on the way back; a sigmoid passes on at most {:.2f} of one."),
