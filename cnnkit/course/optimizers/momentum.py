@@ -1,7 +1,7 @@
 """Momentum from 0 to 0.99: is it faster, steadier, better, and is it more than a longer step?
 
 Run:     python -m cnnkit sweep momentum --profile full
-Expect:  about 49% on CIFAR-10 from 2,500 images at half size; 40 minutes of one core.
+Expect:  about 49% on CIFAR-10 from 2,500 images at half size; 45 minutes of one core.
 
 Steps with momentum are up to 1 / (1 - beta) times as long, so the grids are shifted by about that, and an arm follows
 plain SGD at a rate that makes a steady gradient move the weights equally far. "Stable" is tested at four times that,

@@ -1,7 +1,7 @@
 """The best of many settings on few images: how much does its score flatter, and how far is it from the best there is?
 
 Run:     python -m cnnkit sweep selection --profile full
-Expect:  45% of CIFAR-10's test images right, at half their resolution, after 2,000 training images; 10 core-minutes.
+Expect:  45% of CIFAR-10's test images right, at half their resolution, after 2,000 training images; 25 core-minutes.
 
 A line of `trials.csv` is a setting drawn at random, and which of the test images it has right, as bits in hexadecimal
 digits. From these every validation set that could have been is drawn afterwards: some images choose, the others tell

@@ -1,7 +1,7 @@
 """Few pictures of a class: train from scratch, keep another network's features, or fine-tune all of its weights?
 
 Run:     python -m cnnkit sweep three_ways --profile full
-Expect:  about 45% (5 pictures a class, from scratch) to 80% (500, fine-tuned); an hour of one core.
+Expect:  about 45% (5 pictures a class, from scratch) to 80% (500, fine-tuned); 90 minutes of one core.
 
 The pictures are the last five classes of CIFAR-10 (dog, frog, horse, ship, truck) at half their resolution. The source
 network has learnt the first five (airplane, automobile, bird, cat, deer), 22,500 pictures of them: near kin. It is

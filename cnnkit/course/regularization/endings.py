@@ -1,7 +1,7 @@
 """Label smoothing, early stopping and averaged weights, under a constant and under a falling rate.
 
 Run:     python -m cnnkit sweep endings --profile full
-Expect:  about 42% on 3,000 images of CIFAR-10 at half their resolution; 12 minutes of one core.
+Expect:  about 42% on 3,000 images of CIFAR-10 at half their resolution; 20 minutes of one core.
 
 Stopping and averaging are said to cure what a constant rate does; a falling one may leave them nothing to do. So both
 are tried under both. Stopping waits three epochs for a better validation loss and keeps the best weights; averages

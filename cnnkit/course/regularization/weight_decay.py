@@ -1,7 +1,7 @@
 """Decoupled weight decay and the learning rate: is 0 to 0.0001 the range, and does the best one depend on the rate?
 
 Run:     python -m cnnkit sweep weight_decay --profile full
-Expect:  about 42% alone on 3,000 images of CIFAR-10 at half their resolution; 20 minutes of one core.
+Expect:  about 42% alone on 3,000 images of CIFAR-10 at half their resolution; 35 minutes of one core.
 
 Keras takes rate · decay of every weight away at a step, past the momentum. Papers' decays go through it, and with 0.9
 are ten times as strong: their 0.0001 is 0.001 here. In 1,500 steps of a one-cycle rate of at most 0.02, which add up to
