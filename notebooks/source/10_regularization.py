@@ -696,7 +696,7 @@ answer(
 # ## Together
 #
 # Each remedy alone is the easy half. Three remedies, on or off (dropout of 0.25 on maps and 0.5 on the dense layer;
-# flips and crops; a weight decay of 0.05), make $2^3=8$ networks, each with a rate of its own, 80 epochs. If they did
+# flips and crops; a weight decay of 0.1), make $2^3=8$ networks, each with a rate of its own, 80 epochs. If they did
 # different work, what one buys would be the same in any company. The *interaction* of two is half of how much one's
 # effect changes when the other is there; where it is as large as a *main* effect (the mean over all company), that mean
 # describes nobody. So the figure has every remedy in every company.

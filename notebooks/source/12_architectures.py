@@ -27,6 +27,8 @@ from cnnkit.course import *  # PROFILE, Keras, NumPy, pandas, matplotlib and the
 EXPERIMENTS = ("families", "ablations", "precision", "networks")
 
 # %% tags=["hide-input"]
+import itertools
+
 from matplotlib.patches import Rectangle
 
 from cnnkit.course.architectures import facts, families
@@ -103,6 +105,54 @@ say(
     f"**Prediction 1.** VGG-16 multiplies more: {vgg['multiply-adds'] / 1e9:.1f} billion times a picture, ResNet-34 "
     f"{resnet['multiply-adds'] / 1e9:.1f} billion. The two numbers need not go together: a dense layer uses each "
     f"weight once, a convolution at every place. {vgg['in dense layers']:.0%} of VGG-16's weights are dense."
+)
+
+# %% [markdown]
+# ### Five modules
+#
+# From VGG on a paper designs one *module*, a small network, and piles it up. Here is one module of each network as
+# published, to be read upwards. Below stand its parameters, and how many these are for each pair of a channel that
+# comes in and one that goes out: for one 3×3 convolution 9. *Each*: every channel by itself.
+
+# %% tags=["hide-input"]
+# Of a module: what is below its branches, the branches, what joins them, channels in and out, the names of its layers.
+MODULES = {
+    "vgg16": ([], [["3×3, 256", "3×3, 256"]], None, (256, 256), "conv3_[23]"),
+    "googlenet": ([], [["1×1, 64"], ["1×1, 96", "3×3, 128"], ["1×1, 16", "5×5, 32"], ["max 3×3", "1×1, 32"]],
+                  "side by side", (192, 256), "3a"),
+    "resnet34": ([], [["3×3, 128", "3×3, 128"], []], "sum", (128, 128), "conv3_2"),
+    "squeezenet": (["1×1, 16"], [["1×1, 64"], ["3×3, 64"]], "side by side", (96, 128), "fire2"),
+    "mobilenet": ([], [["3×3 each, 128", "1×1, 128"]], None, (128, 128), "conv4"),
+}  # fmt: skip
+arrow = {"arrowstyle": "-|>", "color": "0.6", "shrinkA": 0}
+pairs = {}
+fig, axes = plt.subplots(1, 5, figsize=(10.4, 3.6), width_ratios=[1.7, 4, 2, 2, 1.7], layout="constrained")
+for ax, (network, (stem, branches, join, channels, names)) in zip(axes, MODULES.items(), strict=True):
+    middle, top = (len(branches) - 1) / 2, len(stem) + max(map(len, branches)) + 1
+    below = [(f"{channels[0]} channels", middle, 0)] + [(text, middle, 1 + y) for y, text in enumerate(stem)]
+    above = [(text, middle, top + y) for y, text in enumerate(filter(None, [join, f"{channels[1]} channels"]))]
+    for place, branch in enumerate(branches):
+        lowest = len(below) + (max(map(len, branches)) - max(len(branch), 1)) / 2
+        within = [(text, place, lowest + y) for y, text in enumerate(branch or [""])]
+        for (_, *start), (text, *end) in itertools.pairwise(path := [*below, *within, *above]):
+            ax.annotate("", end, start, arrowprops=arrow | {"shrinkB": 8 * bool(text)}, zorder=0)
+        for text, x, y in path:
+            colour = "white" if "channels" in text else sns.light_palette(orange if text == join else blue, 4)[1]
+            ax.text(x, y, text, ha="center", va="center", fontsize=7, bbox={"facecolor": colour, "edgecolor": "none"})
+    table = tables[network]
+    count = table.loc[table["layer"].str.match(names), "num_params"].sum()
+    pairs[network] = count / np.prod(channels)
+    label = f"{count:,} parameters,\n{pairs[network]:.2g} for each pair"
+    ax.set(xlim=(-0.7, len(branches) - 0.3), ylim=(-1.2, 4.4), title=network)
+    ax.text(middle, -1, label, ha="center", fontsize=7)
+    ax.axis("off")
+
+# %% tags=["hide-input"]
+say(
+    f"The dearest, VGG's pair of convolutions, has {max(pairs.values()):.0f} weights for a pair of channels, "
+    f"SqueezeNet's fire module {pairs['squeezenet']:.2f}, MobileNet's {pairs['mobilenet']:.1f}: most of the way from "
+    "18 to 1 is made by letting 3×3 windows see few channels, after a narrow 1×1 (GoogLeNet, SqueezeNet) or one at a "
+    "time (MobileNet). ResNet's module costs what VGG's does; its arrow past the convolutions is free."
 )
 
 # %% [markdown]
