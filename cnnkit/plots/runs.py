@@ -113,7 +113,7 @@ def plot_panels(plot, frame, *, x, y, hue, error=False, chosen=None):
     stands below them, the rest in their titles.
     """
     names, captions = list(dict.fromkeys(frame[hue])), {}
-    columns = 4 if len(names) > 6 else 3
+    columns = 4 if len(names) > 6 else 2 if len(names) == 4 else 3
     size = {"figsize": (3 * columns, 2.5 * -(-len(names) // columns)), "layout": "constrained", "squeeze": False}
     figure, axes = plt.subplots(-(-len(names) // columns), columns, sharex=True, sharey=True, **size)
     behind = frame.assign(**{y: 1 - frame[y]} if error else {}).groupby([hue, x])[y].mean()
