@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from pathlib import Path
 
 import cnnkit
@@ -47,11 +48,12 @@ def train(args):
     from cnnkit.lab import export, sweeps
     from cnnkit.lab.config import RunConfig
 
-    config, how = RunConfig(**_settings(args.settings)), {"scheduler": args.scheduler, "refresh": args.refresh}
-    if args.save:
+    config, workers = RunConfig(**_settings(args.settings)), 1 if args.workers is None else args.workers
+    if args.save is not None:
         row = pd.Series(export.train_and_save(config, args.experiment, args.save))
     else:
-        row = sweeps.run_all([config], args.experiment, workers=args.workers or 1, **how).iloc[0]
+        how = {"workers": workers, "scheduler": args.scheduler, "refresh": args.refresh}
+        row = sweeps.run_all([config], args.experiment, **how).iloc[0]
     print(row.dropna().to_string())
     return int(row["status"] == "failed")
 
@@ -59,8 +61,10 @@ def train(args):
 def predict(args):
     from cnnkit.lab import export, store
 
-    table = export.predict(args.model, args.pictures)
-    if args.out:
+    if args.out is not None:
+        store.check_target(args.out)
+    table = export.predict(args.model, args.pictures, on_error=args.on_error)
+    if args.out is not None:
         store.write_atomically(args.out, table.to_csv(index=False, lineterminator="\n"))
     else:
         print(table.to_string(index=False, float_format="{:.3f}".format))
@@ -91,23 +95,29 @@ def sweep(args):
 
 
 def search(args):
-    if not args.settings:
-        args.names = ["search"]
-        return sweep(args)
-    from cnnkit import plots
+    from cnnkit import course, plots
     from cnnkit.lab import search, store
     from cnnkit.lab.config import RunConfig
 
+    if not args.settings and (args.algorithm, args.budget) == (None, None):
+        args.names = ["search"]
+        return sweep(args)
+    if args.experiment in course.list_experiments():
+        raise ValueError(f"Expected --experiment of your own. Received: {args.experiment}, the course's.")
     space, base = search.read_space(_settings(args.settings))
     how = {name: getattr(args, name) for name in ("experiment", "seed", "workers", "scheduler", "refresh")}
-    trials = search.run_search(space, args.algorithm, args.budget, base=base, **how)
+    budget = 100 if args.budget is None else args.budget
+    trials = search.run_search(space, args.algorithm or "random", budget, base=base, **how)
     folder, runs = store.results_dir() / args.experiment, store.read_runs(args.experiment)
     store.write_atomically(folder / "trials.csv", trials.to_csv(index=False, lineterminator="\n"))
     rows = runs[runs["run_id"].isin(trials["run_id"])]
-    figure = plots.plot_trials(trials, list(space))
-    plots.save_figure(figure, folder / "trials.png", experiment=args.experiment, rows=rows)
     best = trials.drop_duplicates("run_id").sort_values("score", ascending=False)
     print(best[["trial", *space, "epochs", "score", "status"]].head(10).to_string(index=False))
+    if best["score"].isna().all():
+        received = f"{len(best)} that {' or '.join(sorted(set(best['status'])))}; they are in {folder}/runs.csv"
+        raise ValueError(f"Expected a trial that trains. Received: {received}. Try smaller learning rates.")
+    figure = plots.plot_trials(trials, list(space))
+    plots.save_figure(figure, folder / "trials.png", experiment=args.experiment, rows=rows)
     print(f"All {len(trials)} trials, by validation accuracy: {folder}/trials.csv and trials.png. To train the best:")
     print(search.tell_command(RunConfig.from_row(rows.set_index("run_id", drop=False).loc[best["run_id"].iloc[0]])))
     return None
@@ -178,6 +188,8 @@ def _settings(pairs):
         name, equals, text = pair.partition("=")
         if not equals:
             raise ValueError(f"Expected settings as name=value, e.g. learning_rate=0.1. Received: {pair[:80]}.")
+        if name in settings:
+            raise ValueError(f"Expected each setting once. Received: {name} twice.")
         settings[name] = text
         for read in (ast.literal_eval, json.loads):
             with contextlib.suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
@@ -214,6 +226,7 @@ def _parser():
     sub.add_argument("model", metavar="FILE.keras", help="written by `train ... --save`")
     sub.add_argument("pictures", nargs="+", metavar="PICTURE", help="files, or folders of them")
     sub.add_argument("--out", metavar="FILE.csv", help="write the table there instead of printing it")
+    sub.add_argument("--on-error", choices=["raise", "skip"], default="raise", help="skip: leave damaged ones out")
     sub = command("evaluate", evaluate, "a saved network's confusion matrix on the test images of a data set")
     sub.add_argument("model", metavar="FILE.keras", help="written by `train ... --save`")
     sub.add_argument("dataset", metavar="NAME", help="a data set, e.g. folder:PATH")
@@ -222,8 +235,8 @@ def _parser():
     sub = command("search", search, "search a space (without one, the course's)", distributed, profiled)
     words = "fixed, choices 16,32,64 or a range 1e-3..1 (log over a decade)"
     sub.add_argument("settings", nargs="*", metavar="FIELD=VALUES", help=words)
-    sub.add_argument("--algorithm", default="random", help="random, bayesian or hyperband (default: random)")
-    sub.add_argument("--budget", type=int, default=100, metavar="EPOCHS", help="of all runs together (default: 100)")
+    sub.add_argument("--algorithm", help="random, bayesian or hyperband (default: random)")
+    sub.add_argument("--budget", type=int, metavar="EPOCHS", help="of all runs together (default: 100)")
     sub.add_argument("--seed", type=int, default=1, help="of the proposals (default: 1)")
     sub.add_argument("--experiment", default="scratch", help="whose tables keep rows and trials (default: scratch)")
     command("results", results, "rebuild tables, figures, gallery and claims from the committed rows")
@@ -285,4 +298,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    warnings.formatwarning = lambda message, *_, **__: f"{message}\n"  # without a line of our source
     sys.exit(main())

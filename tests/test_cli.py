@@ -251,8 +251,32 @@ def test_a_search_from_words_tells_the_winner_and_its_command(results_root, caps
     assert main(["search", *words, "--budget", "3", "--experiment", "mine", "--workers", "1"]) == 0
     said = capsys.readouterr().out.splitlines()
     trials = pd.read_csv(store.results_dir() / "mine" / "trials.csv")
-    assert len(trials) == 3 and said[-1].startswith("python -m cnnkit train train_size=100 model=softmax")
+    assert len(trials) == 3 and said[-1].startswith(".venv/bin/python -m cnnkit train train_size=100 model=softmax")
     assert plots.read_provenance(store.results_dir() / "mine" / "trials.png")["runs"] == 3
+
+
+def test_a_search_in_which_nothing_trains_says_so(results_root, capsys):
+    words = ["dataset=digits", "train_size=60", "model=mlp", "epochs=1", "batch_size=8", "learning_rate=1e25..1e30"]
+    assert main(["search", *words, "--budget", "2", "--experiment", "mine", "--workers", "1"]) == 1
+    said = capsys.readouterr()
+    assert "Expected a trial that trains. Received: 2 that diverged" in said.err and "diverged" in said.out
+    assert not (store.results_dir() / "mine" / "trials.png").exists()
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["search", "--budget", "20"], "Expected a space"),
+        (["search", "learning_rate=1e-3..1", "--experiment", "knn"], "knn, the course's"),
+        (["train", "epochs=1", "epochs=2"], "Expected each setting once. Received: epochs twice"),
+        (["train", "epochs=1", "--save", ""], "ends in .keras"),
+        (["train", "epochs=1", "--workers", "0"], "workers >= 1"),
+        (["predict", "net.keras", "x.png", "--out", "."], "Expected a file that can be written"),
+    ],
+)
+def test_words_that_would_be_ignored_are_refused(words, message, results_root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 1 and message in capsys.readouterr().err
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cnnkit.data import load_dataset
-from cnnkit.lab import export, training
+from cnnkit.lab import export, store, training
 from cnnkit.lab.config import RunConfig
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 with NumPy 2.4
@@ -98,7 +98,7 @@ def without_card(path, saved):
 def with_lambda(path, saved):
     keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x * 2)]).save(path)
     with zipfile.ZipFile(path, "a") as file:
-        file.writestr(export.CARD, json.dumps({"class_names": ["a"], "input_shape": [4], "row": {"keras": "3"}}))
+        file.writestr(export.CARD, json.dumps({"class_names": ["a"], "input_shape": [4, 4, 3], "row": {"keras": "3"}}))
 
 
 def of_another_keras(path, saved):
@@ -112,16 +112,32 @@ def of_another_keras(path, saved):
             new.writestr(name, text)
 
 
+def with_card(**changes):
+    def make(path, saved):
+        with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w") as new:
+            for name in old.namelist():
+                text = old.read(name)
+                new.writestr(name, json.dumps(json.loads(text) | changes) if name == export.CARD else text)
+
+    return make
+
+
 @pytest.mark.parametrize(
     "make, reason",
     [
+        (with_card(input_shape=[10**6, 10**6, 3]), "whose card was changed"),
+        (with_card(input_shape=None), "whose card was changed"),
+        (with_card(class_names="abc"), "whose card was changed"),
+        (with_card(row=[]), "whose card was changed"),
+        (with_card(class_names=["one", "two"]), "with 10 outputs and names of 2 classes"),
         (lambda path, saved: None, "cannot be read"),
         (truncated, "cannot be read"),
         (without_card, "without a card of cnnkit"),
         (with_lambda, "cannot load.*[Ll]ambda"),
         (of_another_keras, "saved by 9.1"),
     ],
-    ids=["missing", "truncated", "no card", "lambda", "another Keras"],
+    ids=["vast", "no shape", "a text", "no row", "few names"]
+    + ["missing", "truncated", "no card", "lambda", "another Keras"],
 )
 def test_a_file_that_is_not_ours_is_one_clear_error(saved, tmp_path, make, reason):
     make(tmp_path / "bad.keras", saved[0])
@@ -132,8 +148,34 @@ def test_a_file_that_is_not_ours_is_one_clear_error(saved, tmp_path, make, reaso
 
 def test_a_picture_that_is_none_is_named(saved, tmp_path):
     (tmp_path / "text.png").write_text("hello")
-    with pytest.raises(ValueError, match="a picture at .*text.png"):
-        export.predict(saved[0], [tmp_path / "text.png"])
+    for pictures in (tmp_path / "text.png", tmp_path):
+        with pytest.raises(ValueError, match="a picture at .*text.png"):
+            export.predict(saved[0], [pictures])
+    with pytest.warns(UserWarning, match="Left out: .*text.png"), pytest.raises(ValueError, match="Expected pictures"):
+        export.predict(saved[0], [tmp_path], on_error="skip")
+
+
+def test_in_a_folder_what_is_no_picture_is_left_out(saved, tmp_path):
+    (tmp_path / ".thumbs").mkdir()
+    for name in ("one.png", ".thumbs/two.png"):
+        Image.new("RGB", (20, 30)).save(tmp_path / name)
+    for name in ("notes.txt", "Thumbs.db"):
+        (tmp_path / name).write_text("hello")
+    with pytest.warns(UserWarning, match="Left out: [^,]*notes.txt.$"):
+        table = export.predict(saved[0], [tmp_path])
+    assert table["file"].tolist() == [str(tmp_path / "one.png")]
+    with pytest.raises(ValueError, match="a picture at .*notes.txt"):
+        export.predict(saved[0], [tmp_path / "notes.txt"])
+
+
+def test_a_run_that_ends_in_an_error_is_a_failed_row(results_root, tmp_path, monkeypatch):
+    def train(*args, **how):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(training, "train", train)
+    with pytest.raises(ValueError, match="to save its network. Received: RuntimeError: no memory"):
+        export.train_and_save(CONFIG, "mine", tmp_path / "net.keras")
+    assert store.read_runs("mine")["status"].tolist() == ["failed"] and not (tmp_path / "net.keras").exists()
 
 
 def test_a_model_is_refused_a_bad_name_before_training(tmp_path, monkeypatch):
@@ -141,6 +183,15 @@ def test_a_model_is_refused_a_bad_name_before_training(tmp_path, monkeypatch):
     for path in (tmp_path / "net.h5", tmp_path / "nowhere" / "net.keras"):
         with pytest.raises(ValueError, match="ends in .keras, in a folder that exists"):
             export.train_and_save(CONFIG, "scratch", path)
+
+
+def test_a_model_is_refused_a_place_that_cannot_be_written(results_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "train", lambda *args, **how: pytest.fail("trained"))
+    (tmp_path / "folder.keras").mkdir()
+    for name in ("folder.keras", "x" * 249 + ".keras"):
+        with pytest.raises(OSError, match="Expected a file that can be written"):
+            export.train_and_save(CONFIG, "scratch", tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.keras"]
 
 
 def test_what_cannot_be_saved_leaves_what_was_there(saved, tmp_path, monkeypatch):

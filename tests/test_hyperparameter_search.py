@@ -157,6 +157,18 @@ def test_regret_is_read_from_its_tables(made_up, monkeypatch):
     assert set(found.figures()) == {"regret", "promised", "importance", "parallel"}
 
 
+def test_figures_of_trials_have_a_place_for_none_and_for_scores_without_error():
+    made = trials(lambda one: 1.0).assign(early_stopping=[None, 3, 10] * 40, ema=[None, 0.9] * 60)
+    names = ["learning_rate", "early_stopping", "ema"]
+    figure = plots.plot_trials(made, names)
+    assert figure.axes[0].get_yscale() == "linear"
+    figure.canvas.draw()
+    ticks = [[text.get_text() for text in ax.get_xticklabels()] for ax in figure.axes[-2:]]
+    assert ticks == [["3", "10", "none"], ["0.9", "none"]]
+    written = [text.get_text() for text in plots.plot_parallel(made, names).texts]
+    assert written[2:] == ["3", "10", "none", "0.9", "none"]
+
+
 def test_lines_of_the_best_are_set_apart_and_every_axis_has_its_ends():
     made = trials(lambda one: 0.8 - 0.1 * np.log10(one["learning_rate"]) ** 2)
     ax = plots.plot_parallel(made, list(SPACE), share=0.1)

@@ -209,6 +209,7 @@ def test_choices_may_be_none_and_dicts_and_entries_of_dicts(fake):
         ({"space": {"learning_rate.x": [1, 2]}}, "Received: 'learning_rate.x'"),
         ({"space": {"model_args.depth": [1, 2]}}, "depth"),
         ({"space": {"optimizer": ["sgd", "adam"], "optimizer_args.momentum": Range(0.1, 0.9)}}, "adam"),
+        ({"space": {"model": ["softmax", "alexnet"]}}, "67 pixels a side for alexnet"),
         ({"seed": 0}, "seed.*>= 1"),
         ({"seed": None}, "seed.*>= 1"),
         ({"budget": 0}, "budget to be .*at least 3"),
@@ -324,6 +325,12 @@ def test_words_become_a_space_and_what_is_fixed():
 def test_a_range_in_words_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match="Expected (numbers low < high|learning_rate from a number to a number)"):
         read_space({"learning_rate": text})
+
+
+@pytest.mark.parametrize("name", ["foo.x", "optimizer_arg.momentum", "learning_rate.x"])
+def test_an_entry_of_what_is_no_dict_is_refused(name):
+    with pytest.raises(ValueError, match=f"Expected {name.split('.')[0]} to be a dict, for its entry"):
+        read_space({name: 0.5})
 
 
 def test_the_command_of_the_winner_makes_its_run():

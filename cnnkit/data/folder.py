@@ -65,7 +65,7 @@ def _list_files(root):
         if part in ("", "train"):
             _check_classes(top, folders)
         for folder in folders:
-            if not (found := _walk(folder)):
+            if not (found := walk(folder)):
                 raise ValueError(f"Expected pictures in {folder}. Received: an empty folder. Fill it or remove it.")
             aside += [path for path in found if not path.is_file()]
             states = [(path, path.stat()) for path in found if path.is_file()]
@@ -110,9 +110,9 @@ def _visible(folder):
     return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name.lower() not in LITTER)
 
 
-def _walk(folder):
+def walk(folder):
     """Return all files in a folder and in those inside it; links to folders as they are, for they may lead back."""
-    parts = (_walk(path) if path.is_dir() and not path.is_symlink() else [path] for path in _visible(folder))
+    parts = (walk(path) if path.is_dir() and not path.is_symlink() else [path] for path in _visible(folder))
     return [path for part in parts for path in part]
 
 
@@ -131,13 +131,13 @@ def _read(root, size, on_error, files, aside):
             parts.append(part)
             labels.append(class_names.index(class_name))
         except Exception as error:  # a damaged file can make a decoder raise anything
-            claims = Path(path).suffix.lower() in SUFFIXES or not isinstance(error, UnidentifiedImageError)
-            if claims and on_error == "raise":
+            damaged = is_damaged(path, error)
+            if damaged and on_error == "raise":
                 way = "Repair or remove it, or add ?on_error=skip to the folder's name to leave such files out."
                 received = str(error) or type(error).__name__
                 raise ValueError(f"Expected a picture at {path}. Received: {received}. {way}") from None
             name = Path(path).relative_to(root).as_posix()
-            left_out.append(f"{name} ({str(error).replace(path, name) if claims else 'no picture'})")
+            left_out.append(f"{name} ({str(error).replace(path, name) if damaged else 'no picture'})")
     parts, labels = np.array(parts, dtype="U5"), np.array(labels, "int64")
     counts = np.bincount(labels[(parts == "train") | (parts == "")], minlength=len(class_names))
     least = 3 if "" in parts else 1  # to train, to validate and to test; or to train on
@@ -151,6 +151,11 @@ def _read(root, size, on_error, files, aside):
     origin = f"folder {root.resolve().name}, {len(labels):,} pictures at {size}×{size}"
     arrays = images[train], labels[train], images[test], labels[test]
     return Source(*arrays, class_names, origin, num_val=int((parts == "val").sum()), left_out=tuple(left_out))
+
+
+def is_damaged(path, error):
+    """Return whether a file that could not be read, for this error, is a picture by its name or its first bytes."""
+    return Path(path).suffix.lower() in SUFFIXES or not isinstance(error, UnidentifiedImageError)
 
 
 def read_picture(path, size, mode="RGB"):

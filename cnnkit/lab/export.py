@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import pandas as pd
 from keras import layers
 
 from cnnkit import data
-from cnnkit.data.folder import PREFIX, read_picture
+from cnnkit.data.folder import PREFIX, is_damaged, read_picture, walk
+from cnnkit.data.splits import enumerate_some
 from cnnkit.lab import recipes, store, training
 from cnnkit.lab.provenance import use_one_thread
 from cnnkit.models.transfer import CARD, load_model, split_model
@@ -30,7 +32,15 @@ def train_and_save(config, experiment, path):
     check_path(path)
     store.check_writable(experiment)
     use_one_thread()
-    run = training.train(config, checkpoint=store.checkpoint_path(experiment, config.run_id))
+    try:
+        run = training.train(config, checkpoint=store.checkpoint_path(experiment, config.run_id))
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # TensorFlow's own: no memory, for one
+        store.stage(training.failed_row(config, error), pd.DataFrame(), experiment)
+        store.rebuild(experiment)
+        received = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise ValueError(f"Expected a run that completes, to save its network. Received: {received}.") from None
     store.stage(run.row, run.history, experiment)
     store.rebuild(experiment)
     save_model(run, path)
@@ -41,7 +51,7 @@ def save_model(run, path):
     """Write a `training.Run` to `path`, which ends in `.keras`; a ValueError if it diverged, or the name is another."""
     path, config = check_path(path), run.config
     if run.row["status"] != "completed":
-        raise ValueError(f"Expected a run that completed, to save it. Received: one that {run.row['status']}.")
+        raise ValueError(f"Expected a run that completed, to save it. Received: one that {run.row['status']}. Try a smaller learning_rate.")
     dataset = data.load_dataset(config.dataset, train_size=config.train_size, seed=config.seed)
     means, deviations = dataset.channel_statistics()
     scaling = recipes.SCALINGS[config.scaling] or (lambda mean, deviation: (np.ones_like(mean), np.zeros_like(mean)))
@@ -64,24 +74,37 @@ def save_model(run, path):
 
 
 def check_path(path):
-    """Return the `Path` of a model to be written; a ValueError unless it ends in `.keras` and its folder is there."""
+    """Return the `Path` of a model to be written; an error unless it ends in `.keras` and its folder takes it."""
     path = Path(path)
     if path.suffix != ".keras" or not path.parent.is_dir():
         raise ValueError(f"Expected a file that ends in .keras, in a folder that exists. Received: {path}.")
-    return path
+    return store.check_target(path)
 
 
-def predict(path, pictures):
+def predict(path, pictures, on_error="raise"):
     """Return a DataFrame of one line a picture: `file`, `class`, `probability`, and the next two classes with theirs.
 
-    `pictures` are paths of files, or of folders whose files are meant. A ValueError names the first that is none.
+    `pictures` are paths of files, or of folders whose files are meant; there, what is no picture is left out with a
+    warning, hidden files without. A ValueError names the first that cannot be read; `on_error="skip"` leaves it out.
     """
     model, card = load_model(path)
-    found = [each for name in map(Path, pictures) for each in (sorted(_files(name)) if name.is_dir() else [name])]
+    found, images, left_out = [], [], []
+    for name in map(Path, filter(None, pictures)):
+        for each in sorted(walk(name)) if name.is_dir() else [name]:
+            try:
+                images.append(_read(each, card["input_shape"]))
+                found.append(each)
+            except Exception as error:  # a damaged file can make a decoder raise anything
+                if on_error == "raise" and (each == name or is_damaged(each, error)):
+                    way = "Leave it out, repair it, or add --on-error skip."
+                    received = str(error) or type(error).__name__
+                    raise ValueError(f"Expected a picture at {each}. Received: {received}. {way}") from None
+                left_out.append(str(each))
+    if left_out:
+        warnings.warn(f"Left out: {enumerate_some(left_out)}.", stacklevel=2)
     if not found:
         raise ValueError(f"Expected pictures, or folders of them. Received: {', '.join(map(str, pictures)) or 'none'}.")
-    images = np.stack([_read(each, card["input_shape"]) for each in found])
-    shares, names = model.predict(images, batch_size=BATCH, verbose=0), np.array(card["class_names"])
+    shares, names = model.predict(np.stack(images), batch_size=BATCH, verbose=0), np.array(card["class_names"])
     best = np.argsort(-shares, axis=1, kind="stable")[:, :3]
     table = {"file": [str(each) for each in found]}
     for rank, prefix in zip(range(best.shape[1]), ("", "second_", "third_"), strict=False):
@@ -149,14 +172,7 @@ def bottlenecks(path, name, keep, *, train_size=None, seed=1):
     return arrays
 
 
-def _files(folder):
-    return [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-
-
 def _read(path, input_shape):
     """Return one picture as uint8 `input_shape`, read as those of a folder are."""
     height, width, channels = input_shape
-    try:
-        return read_picture(path, (width, height), {1: "L", 3: "RGB"}[channels]).reshape(input_shape)
-    except Exception as error:  # a damaged file can make a decoder raise anything
-        raise ValueError(f"Expected a picture at {path}. Received: {error}. Leave it out, or repair it.") from None
+    return read_picture(path, (width, height), {1: "L", 3: "RGB"}[channels]).reshape(input_shape)

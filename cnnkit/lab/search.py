@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from cnnkit import data
+from cnnkit import CHECKOUT, data
 from cnnkit.lab import sweeps, training
 from cnnkit.lab.config import RunConfig
 
@@ -129,7 +129,9 @@ def tell_command(config):
     defaults = dataclasses.asdict(RunConfig())
     changed = {name: value for name, value in dataclasses.asdict(config).items() if value != defaults[name]}
     words = (f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changed.items())
-    return shlex.join(["python", "-m", "cnnkit", "train", *words, "--save", "best.keras"])
+    return shlex.join(
+        [".venv/bin/python" if CHECKOUT else "python", "-m", "cnnkit", "train", *words, "--save", "best.keras"]
+    )
 
 
 def _make_oracle(space, algorithm, budget, base, seed, folder):
@@ -217,7 +219,7 @@ def _check_space(space, base):
         for x, y in itertools.product(ends[one], ends[other]):
             config = _with(base, first | {one: x, other: y})
             if available:
-                training.check(config)
+                training.fingerprint(config)
     for name, values in ends.items():
         distinct = {_with(base, first | {name: value}).run_id for value in values}
         _expect(len(distinct) == len(values), f"choices of {name} that differ", values)
@@ -233,5 +235,7 @@ def _with(base, values):
     changes = {}
     for name in sorted(values):  # a dict field comes before its entries
         field, dot, entry = name.partition(".")
-        changes[field] = changes.get(field, getattr(base, field)) | {entry: values[name]} if dot else values[name]
+        own = changes.get(field, getattr(base, field, None))
+        _expect(not dot or isinstance(own, dict), f"{field} to be a dict, for its entry {entry}", own)
+        changes[field] = own | {entry: values[name]} if dot else values[name]
     return base.replace(**changes)

@@ -65,7 +65,7 @@ def write_atomically(path, text):
             try:
                 with contextlib.suppress(OSError):  # a disk without locks: then nobody removes the file
                     fcntl.flock(file, fcntl.LOCK_EX)  # says that its writer lives
-                file.write(text.encode() if isinstance(text, str) else text)
+                file.write(text.encode(errors="surrogateescape") if isinstance(text, str) else text)
                 file.flush()
                 os.fsync(file.fileno())
                 os.chmod(file.name, 0o644)
@@ -76,6 +76,20 @@ def write_atomically(path, text):
         way_on = "Free some space, or set CNNKIT_RESULTS_DIR to a folder that can be written."
         received = error.strerror or error
         raise OSError(f"Expected to write {path.name} in {path.parent}. Received: {received}. {way_on}") from error
+
+
+def check_target(path):
+    """Return the `Path` of a file to be written; an OSError now, before the work, if it cannot be."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY):
+            why = "a folder" if path.is_dir() else None
+    except OSError as error:
+        why = error.strerror or error
+    if why:
+        raise OSError(f"Expected a file that can be written. Received: {str(path)!r}: {why}.")
+    return path
 
 
 def check_writable(experiment, root=None):

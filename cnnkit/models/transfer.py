@@ -19,6 +19,7 @@ CARD = "cnnkit.json"  # what a saved network is for, beside its config and weigh
 IMAGENET = "imagenet:"
 APPLICATIONS = {"MobileNetV2": (2.0, -1.0), "ResNet50V2": (2.0, -1.0), "EfficientNetV2B0": (255.0, 0.0)}
 PATIENCE = 10  # seconds of silence on the network
+LARGEST = 4096  # pixels a side
 
 
 @register(shown=())
@@ -72,19 +73,28 @@ def load_model(path):
     expected = "Expected a model that `python -m cnnkit train ... --save FILE.keras` wrote"
     try:
         with zipfile.ZipFile(path) as file:
-            names = file.namelist()
-            card = json.loads(file.read(CARD)) if CARD in names else None
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+            card = json.loads(file.read(CARD)) if CARD in file.namelist() else None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{expected}. Received: {path}, which cannot be read ({error}).") from None
     if card is None:
         way_on = "plain keras.saving.load_model may open it, but its class names and scaling are not in it"
         raise ValueError(f"{expected}. Received: {path}, without a card of cnnkit; {way_on}.")
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True), card
+        made, shape, names = card["row"].get("keras"), card["input_shape"], card["class_names"]
+        fine = len(shape) == 3 and all(1 <= size <= LARGEST for size in shape)
+        fine = fine and isinstance(names, list) and all(isinstance(name, str) for name in names)
+    except (TypeError, KeyError, AttributeError, ValueError):
+        fine = False
+    if not fine:
+        raise ValueError(f"{expected}. Received: {path}, whose card was changed: save the network anew.")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a layer's own code raises
-        made, here = card["row"].get("keras"), keras.__version__
-        why = f"which Keras {here} cannot load (it was saved by {made}): {str(error).splitlines()[0]}"
+        why = f"which Keras {keras.__version__} cannot load (it was saved by {made}): {' '.join(str(error).split())[:200]}"
         raise ValueError(f"{expected}. Received: {path}, {why}") from None
+    if (outputs := model.output_shape[-1]) != len(names):
+        raise ValueError(f"{expected}. Received: {path}, with {outputs} outputs and names of {len(names)} classes.")
+    return model, card
 
 
 def _fetch(name, input_shape):

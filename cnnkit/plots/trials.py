@@ -22,8 +22,7 @@ def plot_trials(trials, names):
     Returns:
         The matplotlib Figure.
     """
-    texts = {name: trials[name].fillna("none").astype(str) for name in names if not is_numeric_dtype(trials[name])}
-    trials = trials.assign(**texts)
+    trials = trials.assign(**{name: trials[name].map(nice) for name in names if not _is_range(trials[name])})
     whole = trials[trials["epochs"] == trials["epochs"].max()].drop_duplicates(["algorithm", "run_id"])
     error = 100 * (1 - whole["score"])
     whole = whole.assign(error=error.clip(lower=error[error > 0].min() / 2))  # none at all has no place on the axis
@@ -35,19 +34,20 @@ def plot_trials(trials, names):
         look |= {"color": colour, "alpha": 0.7, "linewidth": 0}
         for ax, name in zip(row, names, strict=True):
             values = trials[name]
-            if is_numeric_dtype(values) and values.nunique() > 5:
+            if _is_range(values):
                 sns.scatterplot(x=name, ax=ax, **look)
                 ax.set_xscale("log" if values.min() > 0 and values.max() >= 10 * values.min() else "linear")
             else:  # jitter would be drawn anew in every figure
-                sns.stripplot(x=name, ax=ax, order=sorted(values.unique()), jitter=False, **look)
+                sns.stripplot(x=name, ax=ax, order=_sorted(values), jitter=False, **look)
             ax.set(xlabel=name.split(".")[-1].replace("_", " ").capitalize(), ylabel="")
             ax.grid(axis="y", color="0.92")
             ax.set_axisbelow(True)
         row[0].set_title(algorithm, loc="left", fontsize="medium")
-    axes[0, 0].set_yscale("log")
-    axes[0, 0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes[0, 0].yaxis.set_major_formatter("{x:g}")
-    axes[0, 0].yaxis.set_minor_formatter("")
+    if (error > 0).any():
+        axes[0, 0].set_yscale("log")
+        axes[0, 0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes[0, 0].yaxis.set_major_formatter("{x:g}")
+        axes[0, 0].yaxis.set_minor_formatter("")
     sns.despine(figure)
     figure.supylabel("Validation error (%)", fontsize="medium")
     words = f"{len(whole)} trials of {epochs} epochs; {lost} of them diverged or failed, and are not drawn"
@@ -65,14 +65,13 @@ def plot_parallel(trials, names, *, share=0.1, ax=None):
     places, ticks = {}, {}
     for name in names:
         values, spaced = whole[name], (lambda x: x)
-        if is_numeric_dtype(values) and values.nunique() > 5:
+        if _is_range(values):
             spaced = np.log if values.min() > 0 and values.max() >= 10 * values.min() else spaced
             ticks[name] = {f"{end:.2g}": spaced(end) for end in (values.min(), values.max())}
         else:
-            values = values.astype(object).where(values.notna(), "none")
-            kinds = sorted(values.unique())
-            ticks[name] = {nice(kind): place for place, kind in enumerate(kinds)}
-            values = values.map(dict(zip(kinds, ticks[name].values(), strict=True)))
+            values = values.map(nice)
+            ticks[name] = {kind: place for place, kind in enumerate(_sorted(values))}
+            values = values.map(ticks[name])
         low, high = min(ticks[name].values()), max(ticks[name].values())
         width = high - low or 1.0
         places[name] = (spaced(values.astype(float)) - low) / width
@@ -95,3 +94,14 @@ def plot_parallel(trials, names, *, share=0.1, ax=None):
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     sns.despine(ax=ax, left=True, bottom=True)
     return ax
+
+
+def _is_range(values):
+    """Whether a hyperparameter has an axis of numbers: more than five of them, and no None."""
+    return is_numeric_dtype(values) and values.notna().all() and values.nunique() > 5
+
+
+def _sorted(texts):
+    """Return the choices of a hyperparameter, numbers by size before texts."""
+    numbers = pd.to_numeric(texts.drop_duplicates().str.replace(",", ""), errors="coerce")
+    return [*texts.loc[numbers.sort_values(kind="stable").index]]

@@ -73,7 +73,7 @@ def _datasets():
 def _disk():
     wanted = store.results_dir()
     folder = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
-    free, writable = shutil.disk_usage(folder).free / 1e9, os.access(folder, os.W_OK)
+    free, writable = shutil.disk_usage(folder).free / 1e9, folder.is_dir() and os.access(folder, os.W_OK)
     yield "disk", f"{free:.0f} GB free", "less than 5 GB: CIFAR-10 alone takes 0.4" if free < 5 else ""
     advice = "" if writable else "set CNNKIT_RESULTS_DIR to a folder you can write"
     yield "results", "writable" if writable else "not writable", advice

@@ -23,7 +23,7 @@ right: [corrections.md](corrections.md). What changed since 0.1, and why: [what_
 """
 # What the front page shows of a notebook, and the figure and claim at its top.
 LEADS = ("quickstart", "sharing", "lenet", "schedules", "search", "networks", "relu", "families", "batch_size")
-LEADS += ("optimizers", "trainability", "dropout", "selection", "three_ways")
+LEADS += ("optimizers", "trainability", "together", "selection", "three_ways")
 COMPUTED = {
     "01_convolution": ("three-3x3-reach", "Three 3×3 kernels see 7×7 pixels, and reach {:.0f} of its 49 dimensions."),
     "03_backprop": ("sigmoid-slope", "Slopes multiply on the way back; a sigmoid passes on at most {:.2f} of one."),
@@ -36,9 +36,9 @@ FINDING = ("sharing", "accuracy_cifar10", "locality-cifar10")
 # The most telling figures, the best first: the first ten that are there make the gallery's screen.
 SCREEN = {"sharing": "accuracy_cifar10", "depth": "depth", "learning_rate": "tuning_mnist"}
 SCREEN |= {"schedules": "accuracy_schedules", "batch_size": "cells", "families": "pareto", "optimizers": "ranks_mnist"}
-SCREEN |= {"selection": "selection", "relu": "race", "lenet": "accuracy", "race": "times", "trainability": "map_starts"}
-SCREEN |= {"knn": "cifar10", "moving_average": "gain", "search": "best_so_far", "remedies": "effects"}
-SCREEN |= {"networks": "accuracy_cifar10"}
+SCREEN |= {"together": "effects", "selection": "selection", "relu": "race", "lenet": "accuracy", "race": "times"}
+SCREEN |= {"trainability": "map_starts", "knn": "cifar10", "moving_average": "gain", "search": "best_so_far"}
+SCREEN |= {"remedies": "effects", "networks": "accuracy_cifar10"}
 FIGURES, ACROSS = 10, 4
 READING = """
 Intervals are 95% Student-t over seeds on this test set, accuracies in %, their differences in percentage points (pp).
