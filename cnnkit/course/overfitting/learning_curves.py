@@ -78,7 +78,7 @@ capacity = Comparison(
     BASE.replace(dataset="halved:cifar10", train_size=2_000, epochs=EPOCHS["cifar10"][2000]),
     by="width",
     arms={name: _wide(name) | ({} if first else {"learning_rate": Times("2", 0.5)}) for name, first in FIRST.items()},
-    rates={name: doubled(first) for name, first in FIRST.items() if first},
+    rates={name: doubled(first) for name, first in FIRST.items() if first} | {"1/2": doubled(0.002, 7)},
     claims=(
         _claim("wide-overfits", f"Four times the filters overfit, and so classify worse (2,000 {PIXELS}).",
                "1/2", "2", 0.01),
