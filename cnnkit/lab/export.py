@@ -51,7 +51,8 @@ def save_model(run, path):
     """Write a `training.Run` to `path`, which ends in `.keras`; a ValueError if it diverged, or the name is another."""
     path, config = check_path(path), run.config
     if run.row["status"] != "completed":
-        raise ValueError(f"Expected a run that completed, to save it. Received: one that {run.row['status']}. Try a smaller learning_rate.")
+        received = f"one that {run.row['status']}. Try a smaller learning_rate"
+        raise ValueError(f"Expected a run that completed, to save it. Received: {received}.")
     dataset = data.load_dataset(config.dataset, train_size=config.train_size, seed=config.seed)
     means, deviations = dataset.channel_statistics()
     scaling = recipes.SCALINGS[config.scaling] or (lambda mean, deviation: (np.ones_like(mean), np.zeros_like(mean)))

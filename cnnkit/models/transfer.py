@@ -90,7 +90,8 @@ def load_model(path):
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a layer's own code raises
-        why = f"which Keras {keras.__version__} cannot load (it was saved by {made}): {' '.join(str(error).split())[:200]}"
+        said, here = " ".join(str(error).split())[:200], keras.__version__
+        why = f"which Keras {here} cannot load (it was saved by {made}): {said}"
         raise ValueError(f"{expected}. Received: {path}, {why}") from None
     if (outputs := model.output_shape[-1]) != len(names):
         raise ValueError(f"{expected}. Received: {path}, with {outputs} outputs and names of {len(names)} classes.")
