@@ -481,3 +481,36 @@ def test_a_history_is_read_without_keras():
     code += "print({'keras', 'tensorflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_history_that_was_read_is_not_read_again(tmp_path):
+    lines = "epoch,step,train_loss,val_loss\n0,9,2.0,\n0,9,,1.8\n1,19,1.5,\n1,19,,1.4\n2,20,,\n"
+    (tmp_path / "metrics.csv").write_text(lines)
+    frame = diagnostics.read_history(tmp_path / "metrics.csv")
+    assert (
+        diagnostics.read_history(frame) is frame
+        and diagnostics.diagnose(frame).empty == diagnostics.diagnose(tmp_path / "metrics.csv").empty
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epoch,loss,accuracy\n0,2.0,0.3\n\n1,1.5,0.5\n",
+        "epoch,accuracy,loss\n0,0.3,2.0\n1,0.5,1.5\n2,0.5",
+        "{'loss': [2.0, 1.5], 'accuracy': [0.3, 0.5], 'matrices': [[1], [2, 3]]}",
+        '{"epoch": 1, "loss": 2.0, "accuracy": 0.3}\n{"epoch": 2, "loss": 1.5, "accuracy": 0.5}\n',
+        '{"log_history": [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.5}], "best_metric": null}',
+    ],
+    ids=["blank line", "cut off", "printed", "lines of JSON", "Trainer"],
+)
+def test_what_others_leave_in_their_files_is_read(tmp_path, text):
+    (tmp_path / "log.txt").write_text(text)
+    losses = diagnostics.read_history(tmp_path / "log.txt")["train_loss"]
+    assert losses.iloc[:2].tolist() == [2.0, 1.5] and np.isfinite(losses.dropna()).all()
+
+
+def test_json_that_was_cut_off_is_one_sentence(tmp_path):
+    (tmp_path / "log.json").write_text('{"loss": [2.0, 1.')
+    with pytest.raises(ValueError, match="Expected a history as JSON or CSV. Received: .*Was it cut off"):
+        diagnostics.read_history(tmp_path / "log.json")

@@ -52,7 +52,8 @@ def find_chance(run):
     loss, best = run["train_loss"], max(accuracy.max(), run.get("val_accuracy", accuracy).max())
     # Who guesses as confidently everywhere is right as often as exp(-loss) says; who has learnt is so more often.
     known = run["majority"] if "majority" in run else 1 / run["num_classes"] if "num_classes" in run else None
-    band = 1.15 * (known or math.exp(-loss.min())) + 3 * sampling_error(best, run.get("num_val", IMAGES))
+    guess = known or math.exp(-loss.min())
+    band = min(1.15 * guess, guess + 0.15 * (1 - guess)) + 3 * sampling_error(best, run.get("num_val", IMAGES))
     half = len(accuracy) // 2
     flat = half > 1 and math.exp(-loss.min()) < best < 0.35 and accuracy.max() - accuracy.min() < 0.03
     flat = flat and accuracy.iloc[half:].mean() < accuracy.iloc[:half].mean() + 0.01

@@ -1,6 +1,9 @@
 """Histories as Keras, Lightning, fastai and TensorBoard write them -> one tidy frame, an epoch a line."""
 
+import ast
+import contextlib
 import csv
+import itertools
 import json
 import re
 from collections import Counter
@@ -33,6 +36,8 @@ def read_history(source, run=None):
     Raises:
         ValueError: If no epoch, or neither a loss nor an accuracy, can be read; if several runs are there.
     """
+    if isinstance(source, pd.DataFrame) and "notes" in source.attrs:  # it is one
+        return source
     notes = []
     raw = _read(source, notes)
     if "run_id" in raw and (run is not None or raw["run_id"].nunique() > 1):
@@ -79,8 +84,9 @@ def _read(source, notes):
             raise ValueError(f"Expected a history as text, or TensorBoard's. Received: a binary file, {path}.")
         if text[:1] not in ("{", "["):
             return _read_csv(text, notes)
-        source = json.loads(text)
+        source = _parse(text, path)
     source = getattr(source, "history", source)  # of a Keras History
+    source = source.get("log_history", source) if isinstance(source, dict) else source  # of a Hugging Face Trainer
     if isinstance(source, list) and source and all(isinstance(line, dict) for line in source):
         source = pd.DataFrame(source)
     if isinstance(source, pd.DataFrame):
@@ -88,12 +94,24 @@ def _read(source, notes):
     if not isinstance(source, dict):
         wanted = "a path, a Keras History, a dict of lists or a DataFrame"
         raise ValueError(f"Expected a history: {wanted}. Received: {type(source).__name__}.")
-    lists = source.get("history", source).items()
-    lists = {name: np.ravel([*values.values()] if isinstance(values, dict) else values) for name, values in lists}
+    lists = {}
+    for name, values in source.get("history", source).items():
+        try:
+            lists[name] = np.ravel([*values.values()] if isinstance(values, dict) else values)
+        except ValueError:  # lists of unequal lengths in a list: matrices, for one
+            notes.append(f"{name} left out: no list of numbers")
     length = Counter(map(len, lists.values())).most_common(1)[0][0] if lists else 0
     for name in [name for name, values in lists.items() if len(values) != length]:
         notes.append(f"{name} left out: {len(lists.pop(name))} values for {length} epochs")
     return pd.DataFrame({name: values.astype(str) for name, values in lists.items()})
+
+
+def _parse(text, path):
+    """Return what is in a text: JSON, a Python dict as it was printed, or JSON line by line."""
+    for read in (json.loads, ast.literal_eval, lambda text: [json.loads(line) for line in text.splitlines() if line]):
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return read(text)
+    raise ValueError(f"Expected a history as JSON or CSV. Received: {path}, which is neither. Was it cut off?")
 
 
 def _read_csv(text, notes):
@@ -102,11 +120,13 @@ def _read_csv(text, notes):
     names, lines, uneven = None, [], 0
     for cells in csv.reader(text.splitlines(), delimiter=separator):
         cells = [cell.strip() for cell in cells]
+        if not any(cells):
+            continue
         if names is None or set(cells) - {""} and set(cells) <= set(names) or cells[0].lower() == "epoch":
             names = cells
-        elif any(cells):
+        else:
             uneven += len(cells) != len(names)
-            lines.append(dict(zip(names, cells, strict=False)))
+            lines.append(dict(itertools.zip_longest(names, cells[: len(names)], fillvalue="na")))
     if uneven:
         notes.append(f"{uneven} lines have more or fewer cells than the header has names")
     return pd.DataFrame(lines, columns=None if lines else names).fillna("")
@@ -160,7 +180,8 @@ def _numbers(cells, name, dense, notes):
     seconds = clock[0].fillna(0) * 3600 + clock[1] * 60 + clock[2]
     numbers = pd.to_numeric(text.str.rstrip("%").str.replace(",", "."), errors="coerce").fillna(seconds).abs()
     if name.endswith("loss"):  # pandas writes NaN as an empty cell, Keras' CSVLogger writes NA for what it lacks
-        numbers = numbers.mask(text.eq("nan") | (text.eq("") & dense & (name == "train_loss")), np.inf)
+        lost = text.eq("") & dense & (name == "train_loss") & (numbers.index > (numbers.last_valid_index() or -1))
+        numbers = numbers.mask(text.eq("nan") | lost, np.inf)
     unread = text[numbers.isna() & ~text.isin(MISSING)]
     if len(unread):
         notes.append(f"{name}: {len(unread)} cells are no numbers and count as missing, e.g. {unread.iloc[0][:40]!r}")
